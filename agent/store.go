@@ -1,0 +1,33 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Store keeps the records. Implementations are safe for use by several
+// goroutines and several agents at once.
+type Store interface {
+	// Repository returns the id for a URL, making a row for a new one. The URL
+	// carries no credentials.
+	Repository(ctx context.Context, url string) (RepositoryID, error)
+	// Refs returns where each ref of a repository was last seen.
+	Refs(ctx context.Context, repository RepositoryID) (map[layers.Ref]layers.Commit, error)
+	// Record writes moves, their runs and the refs' new places in one
+	// transaction, and returns the runs. A move whose Old is not where the ref
+	// was last seen is left out: another agent was faster. A deleted ref gives
+	// a move without a run.
+	Record(ctx context.Context, moves []Move) ([]Run, error)
+	// Claim takes the oldest queued run, or one whose claim has lapsed, and
+	// makes it Building until the lease ends. It returns nil if there is none.
+	Claim(ctx context.Context, owner string, lease time.Duration) (*Run, error)
+	// Extend prolongs a claim; ok is false if it was lost.
+	Extend(ctx context.Context, run RunID, owner string, lease time.Duration) (ok bool, err error)
+	// Release gives a run back to the queue, to be claimed after a while.
+	Release(ctx context.Context, run RunID, owner string, after time.Duration, reason string) error
+	// Finish writes a verdict in one transaction. ErrLost says that the claim
+	// had lapsed and another owner has the run; nothing is written then.
+	Finish(ctx context.Context, owner string, verdict Verdict) error
+}

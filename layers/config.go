@@ -1,0 +1,78 @@
+package layers
+
+import "time"
+
+// ConfigFile is where a repository keeps its configuration.
+const ConfigFile = "lab-layers.yaml"
+
+// Config is a valid lab-layers.yaml with its defaults filled in.
+type Config struct {
+	// Version of the file's schema; 1.
+	Version int
+	// Platform that every layer is built for, such as linux/amd64.
+	Platform string
+	// Layers in dependency order: a parent stands before its children, and
+	// otherwise in the order of the file.
+	Layers []Layer
+	// Refs gives the tag convention: the first rule that matches a ref counts.
+	Refs []RefRule
+}
+
+// Layer is one node of the graph: an image built on its parent. Paths are
+// slash-separated, clean and relative to the repository's root.
+type Layer struct {
+	Name Name
+	Kind Kind
+	// Parent is empty for a layer on an image from outside.
+	Parent Name
+	// From is the FROM reference in the Dockerfile that the parent's image
+	// stands in for, as written there or as it expands. Empty: the one that
+	// the target's chain of stages ends in, or, where the parent is a target
+	// of the same Dockerfile, that stage.
+	From string
+	// Context is the build context's directory.
+	Context string
+	// Dockerfile is a file anywhere in the repository.
+	Dockerfile string
+	// Target is a stage of the Dockerfile; empty is its last.
+	Target string
+	// Args are build arguments.
+	Args map[string]string
+	// Secrets and SSH are the ids that RUN mounts may ask for. Their values
+	// come from the agent's own configuration, never from the repository.
+	Secrets []string
+	SSH     []string
+	// Position is where lab-layers.yaml names the layer.
+	Position Position
+}
+
+// RefRule says which tags a ref gives to every layer of its snapshot.
+type RefRule struct {
+	// Ref is a pattern over full ref names, such as refs/heads/feature/**.
+	Ref string
+	// Tags are templates: {branch}, {tag} and {commit} are replaced.
+	Tags []string
+	// TTL is how long temporary tags stay after the ref last moved; 0 makes
+	// them lasting.
+	TTL time.Duration
+	// Immutable tags are never moved once they exist.
+	Immutable bool
+}
+
+// Position is a place in a file; lines and columns count from 1, 0 is unknown.
+type Position struct {
+	File   string
+	Line   int
+	Column int
+}
+
+// Fault is one mistake in what a person wrote.
+type Fault struct {
+	Position
+	// Problem says what is wrong; Remedy what to do about it.
+	Problem string
+	Remedy  string
+}
+
+// Faults is every mistake found, in the order of the files. It is an error.
+type Faults []Fault

@@ -1,0 +1,89 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// ErrTooLarge says that a file of the repository is over a limit.
+var ErrTooLarge = errors.New("file is too large")
+
+// Tree is the directory tree of one commit.
+type Tree struct {
+	Objects
+	Root ObjectID
+}
+
+// Entry finds what lies at a slash-separated path relative to the root; "." is
+// the root itself. It does not follow symbolic links. The error wraps
+// fs.ErrNotExist if nothing lies there.
+func (t Tree) Entry(name string) (Entry, error) {
+	name = path.Clean(name)
+	at := Entry{Name: ".", Mode: ModeDir, ID: t.Root}
+	if name == "." {
+		return at, nil
+	}
+	for _, part := range strings.Split(name, "/") {
+		if !at.IsDir() {
+			return Entry{}, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
+		}
+		entries, err := t.Tree(at.ID)
+		if err != nil {
+			return Entry{}, err
+		}
+		found := false
+		for _, e := range entries {
+			if e.Name == part {
+				at, found = e, true
+				break
+			}
+		}
+		if !found {
+			return Entry{}, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
+		}
+	}
+	return at, nil
+}
+
+// ReadFile returns the content of the regular file at a path. A file of more
+// than limit bytes is not read: the error wraps [ErrTooLarge].
+func (t Tree) ReadFile(name string, limit int64) ([]byte, error) {
+	entry, err := t.Entry(name)
+	if err != nil {
+		return nil, err
+	}
+	if entry.IsDir() || entry.Mode == ModeSubmodule {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("is not a regular file")}
+	}
+	data, err := t.ReadBlob(entry.ID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+// ReadBlob returns the content of a blob of at most limit bytes; the error of
+// a larger one wraps [ErrTooLarge].
+func (t Tree) ReadBlob(id ObjectID, limit int64) ([]byte, error) {
+	size, err := t.Size(id)
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, size, limit)
+	}
+	r, err := t.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data := make([]byte, size)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("blob %s ends before its %d bytes: %w", id, size, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,62 @@
+package pipeline
+
+import (
+	"github.com/opencontainers/go-digest"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Image is a built layer, as the registry has it.
+type Image struct {
+	Key layers.Key `json:"key"`
+	// Repository is where it was first published: HOST/PREFIX/LAYER.
+	Repository string `json:"repository"`
+	// Digest of the platform's manifest: the image's identity.
+	Digest digest.Digest `json:"digest"`
+	// Index is the digest of the index that carries attestations for Digest;
+	// empty if there is none.
+	Index digest.Digest `json:"index,omitempty"`
+	// Config is the OCI image configuration (JSON), exactly as published.
+	Config []byte `json:"-"`
+	// Parent is the digest of the image it stands on; empty on scratch.
+	Parent digest.Digest `json:"parent,omitempty"`
+	// ParentRef names that image for people.
+	ParentRef string `json:"parent_ref,omitempty"`
+	// Blobs from the lowest to the topmost, those of the parent included.
+	Blobs []Blob `json:"blobs"`
+	// Metadata is what can be said of the content.
+	Metadata Metadata `json:"metadata"`
+}
+
+// Ref is the canonical reference of the image: REPOSITORY@DIGEST.
+func (i Image) Ref() string { return i.Repository + "@" + i.Digest.String() }
+
+// Blob is one file-system layer of an image.
+type Blob struct {
+	Digest    digest.Digest `json:"digest"`
+	DiffID    digest.Digest `json:"diff_id"`
+	MediaType string        `json:"media_type"`
+	// Size in bytes, as stored (compressed).
+	Size int64 `json:"size"`
+	// Own is false for a blob that the parent image already has.
+	Own bool `json:"own"`
+}
+
+// Metadata is what an image was found to hold, each with the evidence for it.
+type Metadata struct {
+	// Frameworks found, the most specific first.
+	Frameworks []Finding `json:"frameworks"`
+	// CUDA is the CUDA version the image brings, such as 12.4.
+	CUDA *Finding `json:"cuda,omitempty"`
+	// Driver is the lowest NVIDIA driver that the image needs, such as
+	// 525.60.13; nil is unknown, or not needed if NeedsGPU is false.
+	Driver *Finding `json:"driver,omitempty"`
+}
+
+// Finding is a name with a version and what showed it.
+type Finding struct {
+	Name string `json:"name"`
+	// Version is empty if nothing showed it.
+	Version  string `json:"version,omitempty"`
+	Evidence string `json:"evidence"`
+}
