@@ -2,16 +2,26 @@ package layers
 
 import (
 	"context"
+	"encoding/hex"
+	"fmt"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/opencontainers/go-digest"
 	"github.com/tonistiigi/fsutil"
+
+	"github.com/distribution/reference"
 )
 
 // Recipe is everything that a build of one layer needs, independent of where
 // it is built. It is made by the planner, from the same conversion that made
 // the layer's key.
 type Recipe struct {
-	// unexported parts
+	layer   Layer
+	graph   *graph
+	tree    Tree // Root is the context directory
+	filter  contextFilter
+	files   [32]byte // identity of the files
+	outside Outside  // as it answered the planner
 }
 
 // Solvable is a recipe bound to its parent: what BuildKit solves.
@@ -31,15 +41,46 @@ type Solvable struct {
 	// Secrets and SSH are the ids that may be asked for.
 	Secrets []string
 	SSH     []string
-	// Fault returns the first error met while Files was read: BuildKit turns
-	// such an error into an empty or truncated file and goes on, so a build
-	// has failed if this is not nil, whatever BuildKit says.
-	Fault func() error
 }
 
 // Bind makes the recipe ready to be solved on a parent image, given as a
 // canonical reference (HOST/REPOSITORY@DIGEST) and its configuration (JSON).
 // Both are empty for a layer without a parent layer.
 func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte) (*Solvable, error) {
-	panic("not yet")
+	s := &Solvable{Secrets: r.layer.Secrets, SSH: r.layer.SSH}
+	src := r.graph.src
+	src.parentConfig = parentConfig
+	var name string
+	var parentDigest digest.Digest
+	if src.parent != "" {
+		named, err := reference.ParseNormalizedNamed(parentRef)
+		if err != nil {
+			return nil, fmt.Errorf("bind %s: parent %q: %w", r.layer.Name, parentRef, err)
+		}
+		canonical, ok := named.(reference.Canonical)
+		if !ok {
+			return nil, fmt.Errorf("bind %s: parent %q has no digest", r.layer.Name, parentRef)
+		}
+		name, parentDigest = named.Name(), canonical.Digest()
+	}
+	var main *llb.State
+	if r.graph.local {
+		files, err := r.filter.over(contextFS{tree: r.tree})
+		if err != nil {
+			return nil, fmt.Errorf("bind %s: context: %w", r.layer.Name, err)
+		}
+		s.LocalName, s.Files = localName, files
+		// BuildKit keeps what it was sent last under this hint, and takes a
+		// file with the size and time it had before as unchanged. Times here
+		// are constant, so the hint must be the content's own name.
+		state := llb.Local(localName, llb.SharedKeyHint(hex.EncodeToString(r.files[:])),
+			llb.WithCustomName("[internal] load build context"))
+		main = &state
+	}
+	c, err := convert(ctx, src, name, parentDigest, r.outside, main)
+	if err != nil {
+		return nil, fmt.Errorf("bind %s: %w", r.layer.Name, err)
+	}
+	s.Definition, s.Image, s.BaseImage = c.def, c.image, c.base
+	return s, nil
 }

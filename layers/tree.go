@@ -87,3 +87,44 @@ func (t Tree) ReadBlob(id ObjectID, limit int64) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// maxLinks is how many symbolic links are followed to one file, as in Linux.
+const maxLinks = 40
+
+// follow finds what a path means once symbolic links are followed. A link
+// never leads out of the repository: ".." stops at its root.
+func (t Tree) follow(name string) (Entry, error) {
+	rest := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
+	at, dir, links := Entry{Name: ".", Mode: ModeDir, ID: t.Root}, "/", 0
+	for len(rest) > 0 {
+		part := rest[0]
+		rest = rest[1:]
+		if part == "" || part == "." {
+			continue
+		}
+		full := path.Join(dir, part)
+		entry, err := t.Entry(strings.TrimPrefix(full, "/"))
+		if err != nil {
+			return Entry{}, err
+		}
+		if entry.Mode != ModeSymlink {
+			at, dir = entry, full
+			continue
+		}
+		if links++; links > maxLinks {
+			return Entry{}, &fs.PathError{Op: "find", Path: name, Err: errors.New("too many symbolic links")}
+		}
+		target, err := t.ReadBlob(entry.ID, 4096) // PATH_MAX
+		if err != nil {
+			return Entry{}, err
+		}
+		if strings.HasPrefix(string(target), "/") {
+			dir = "/"
+		}
+		rest = append(strings.Split(string(target), "/"), rest...)
+		if at, err = t.Entry(strings.TrimPrefix(dir, "/")); err != nil {
+			return Entry{}, err
+		}
+	}
+	return at, nil
+}

@@ -1,0 +1,153 @@
+package layers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
+	"github.com/moby/buildkit/frontend/dockerui"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// OutsideImage describes an image that no layer of the repository makes.
+type OutsideImage struct {
+	// Digest of the platform's manifest.
+	Digest digest.Digest
+	// Config is the image configuration (JSON).
+	Config []byte
+}
+
+// Outside describes images from outside. ok is false for an image that cannot
+// be looked up: it then counts by its reference alone. An error fails the plan.
+type Outside func(ctx context.Context, ref, platform string) (image OutsideImage, ok bool, err error)
+
+// Unresolved knows no image: for planning without a network.
+func Unresolved(context.Context, string, string) (OutsideImage, bool, error) {
+	return OutsideImage{}, false, nil
+}
+
+// source is all that a conversion depends on but for the images outside.
+type source struct {
+	original []byte // text of the Dockerfile
+	text     []byte // the same with the parent's stage replaced
+	file     string // its path in the repository
+	target   string
+	args     map[string]string
+	platform string
+	// parent is the reference in FROM that the parent layer replaces; empty
+	// without a parent.
+	parent string
+	// parentConfig is the parent's image configuration (JSON).
+	parentConfig []byte
+	epoch        string // SOURCE_DATE_EPOCH, if set
+}
+
+// outsideUse is an image from outside that a conversion asked for.
+type outsideUse struct {
+	Ref    string
+	Digest digest.Digest // empty if unresolved
+}
+
+// converted is a Dockerfile's target as LLB.
+type converted struct {
+	def     *llb.Definition
+	image   []byte
+	base    []byte
+	outside []outsideUse
+}
+
+// placeholder stands for the parent's digest while its image is not made yet;
+// the parent's key takes its place in the child's key.
+const placeholder = digest.Digest("sha256:0000000000000000000000000000000000000000000000000000000000000000")
+
+// localName is what definitions call the build context.
+const localName = dockerui.DefaultLocalNameContext
+
+// localID keeps marshalling deterministic; BuildKit's default is a random id.
+const localID = "lab-layers"
+
+// convert runs BuildKit's own conversion with no network. The parent layer is
+// parentRef@parentDigest; main replaces the build context if it is not nil.
+func convert(ctx context.Context, src source, parentRef string, parentDigest digest.Digest, outside Outside, main *llb.State) (*converted, error) {
+	platform, err := platforms.Parse(src.platform)
+	if err != nil {
+		return nil, fmt.Errorf("platform %q: %w", src.platform, err)
+	}
+	args := make(map[string]string, len(src.args)+1)
+	for k, v := range src.args {
+		args[k] = v
+	}
+	if src.epoch != "" {
+		args["SOURCE_DATE_EPOCH"] = src.epoch
+	}
+	resolver := &metaResolver{src: src, parentRef: parentRef, parentDigest: parentDigest, outside: outside}
+	caps := pb.Caps.CapSet(pb.Caps.All())
+	result, err := dockerfile2llb.Dockerfile2LLB(ctx, src.text, dockerfile2llb.ConvertOpt{
+		Config: dockerui.Config{
+			Target:         src.target,
+			BuildArgs:      args,
+			BuildPlatforms: []ocispecs.Platform{platform},
+		},
+		TargetPlatform: &platform,
+		MetaResolver:   resolver,
+		LLBCaps:        &caps,
+		MainContext:    main,
+		SourceMap:      llb.NewSourceMap(nil, src.file, "Dockerfile", src.text),
+	})
+	if err != nil {
+		return nil, err
+	}
+	def, err := result.State.Marshal(ctx, llb.LocalUniqueID(localID), llb.Platform(platform), llb.WithCaps(caps))
+	if err != nil {
+		return nil, err
+	}
+	c := &converted{def: def, outside: resolver.uses}
+	if c.image, err = json.Marshal(result.Image); err != nil {
+		return nil, err
+	}
+	if result.BaseImage != nil {
+		if c.base, err = json.Marshal(result.BaseImage); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// metaResolver answers dockerfile2llb's questions about images.
+type metaResolver struct {
+	src          source
+	parentRef    string
+	parentDigest digest.Digest
+	outside      Outside
+	uses         []outsideUse
+}
+
+// ResolveImageConfig implements llb.ImageMetaResolver.
+func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+	if m.src.parent != "" && sameImage(ref, m.src.parent) {
+		return m.parentRef, m.parentDigest, m.src.parentConfig, nil
+	}
+	image, ok, err := m.outside(ctx, ref, m.src.platform)
+	if err != nil {
+		return "", "", nil, err
+	}
+	if !ok {
+		image.Config = unknownConfig(m.src.platform)
+	}
+	m.uses = append(m.uses, outsideUse{Ref: ref, Digest: image.Digest})
+	return ref, image.Digest, image.Config, nil
+}
+
+// unknownConfig describes an image of which only the reference is known. Its
+// one layer says that it is not scratch.
+func unknownConfig(platform string) []byte {
+	os, arch, _ := strings.Cut(platform, "/")
+	return fmt.Appendf(nil, `{"os":%q,"architecture":%q,"config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, os, arch, placeholder)
+}

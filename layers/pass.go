@@ -1,0 +1,232 @@
+package layers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// dockerfile finds a Dockerfile, links followed. Like BuildKit it takes
+// "dockerfile" where there is no "Dockerfile".
+func (t Tree) dockerfile(name string) (Entry, error) {
+	entry, err := t.follow(name)
+	if errors.Is(err, fs.ErrNotExist) && path.Base(name) == "Dockerfile" {
+		entry, err = t.follow(path.Join(path.Dir(name), "dockerfile"))
+	}
+	if err == nil && (entry.IsDir() || entry.Mode == ModeSubmodule) {
+		err = errors.New("is not a regular file")
+	}
+	return entry, err
+}
+
+// stages parses a Dockerfile, or finds the outcome for the same content.
+func (p *pass) stages(id ObjectID, args map[string]string) (*stages, error) {
+	h := newHash("stages")
+	h.text(string(id))
+	h.args(args)
+	h.text(p.platform)
+	name := memo(h.sum())
+	if st, ok := p.dockerfiles.Get(name); ok {
+		return st, nil
+	}
+	text, err := p.tree.ReadBlob(id, MaxDockerfile)
+	if err != nil {
+		return nil, err
+	}
+	st, err := parseStages(text, args, p.platform)
+	if err != nil {
+		return nil, err
+	}
+	if st.syntax != "" && !builtinSyntax(st.syntax) {
+		return nil, fmt.Errorf("# syntax=%s names a frontend of its own, which is not supported: take the line out, or use docker/dockerfile", st.syntax)
+	}
+	p.dockerfiles.Add(name, st)
+	return st, nil
+}
+
+// builtinSyntax reports whether a frontend image is the one that BuildKit has
+// built in, of whichever version.
+func builtinSyntax(syntax string) bool {
+	name, _, _ := strings.Cut(syntax, "@")
+	name = strings.TrimPrefix(name, "docker.io/")
+	name, _, _ = strings.Cut(name, ":")
+	return name == "docker/dockerfile" || name == "docker/dockerfile-upstream"
+}
+
+// graph converts a layer's target, or finds the conversion of the same
+// content.
+func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, parent *PlannedLayer) (*graph, error) {
+	h := newHash("conversion")
+	h.text(string(id))
+	h.text(layer.Dockerfile)
+	h.text(layer.Target)
+	h.args(layer.Args)
+	h.text(p.platform)
+	h.text(p.epoch())
+	if parent != nil {
+		h.text(layer.From)
+		h.text(parent.Dockerfile)
+		h.text(parent.Target)
+		h.text(string(parent.inputs.graph.id[:]))
+	}
+	name := memo(h.sum())
+	if g, ok := p.graphs.Get(name); ok && p.current(ctx, g) {
+		return g, nil
+	}
+	target := st.find(layer.Target)
+	if target < 0 {
+		return nil, faultf("%s: there is no target %q", layer.Dockerfile, layer.Target)
+	}
+	src := source{original: st.text, text: st.text, file: layer.Dockerfile, target: layer.Target, args: layer.Args, platform: p.platform, epoch: p.epoch()}
+	if parent != nil {
+		var err error
+		src.text, src.parent, err = st.replaced(target, layer.From, parent.Target, parent.Dockerfile == layer.Dockerfile)
+		if err != nil {
+			return nil, faultf("%s: %w", layer.Dockerfile, err)
+		}
+		src.parentConfig = withLayer(parent.inputs.graph.image)
+	}
+	c, err := convert(ctx, src, parentImage, placeholder, p.outside, nil)
+	if err != nil {
+		var outside *outsideError
+		if errors.As(err, &outside) {
+			return nil, err
+		}
+		return nil, faultf("%s: %w", layer.Dockerfile, located(err))
+	}
+	g, err := newGraph(c, src)
+	if err != nil {
+		return nil, err
+	}
+	p.graphs.Add(name, g)
+	return g, nil
+}
+
+// current reports whether the images outside are still those that the
+// conversion saw.
+func (p *pass) current(ctx context.Context, g *graph) bool {
+	for _, use := range g.outside {
+		image, _, err := p.outside(ctx, use.Ref, p.platform)
+		if err != nil || image.Digest != use.Digest {
+			return false
+		}
+	}
+	return true
+}
+
+// withLayer gives an image configuration a stand-in for its layers, which are
+// not made yet: BuildKit takes an image of no layers for scratch.
+func withLayer(config []byte) []byte {
+	var image map[string]json.RawMessage
+	if json.Unmarshal(config, &image) != nil {
+		return config
+	}
+	image["rootfs"] = fmt.Appendf(nil, `{"type":"layers","diff_ids":[%q]}`, placeholder)
+	out, err := json.Marshal(image)
+	if err != nil {
+		return config
+	}
+	return out
+}
+
+// locate finds the context directory and its ignore file: the one named after
+// the Dockerfile replaces the context's own, it does not add to it.
+func (p *pass) locate(in *inputs) error {
+	dir, err := p.tree.follow(in.layer.Context)
+	if err != nil || !dir.IsDir() {
+		return faultf("context %s is not a directory at this commit", in.layer.Context)
+	}
+	in.tree = Tree{Objects: p.tree.Objects, Root: dir.ID}
+	in.filter.follow = in.graph.follow
+	for _, name := range []string{in.layer.Dockerfile + ".dockerignore", path.Join(in.layer.Context, ".dockerignore")} {
+		entry, err := p.tree.follow(name)
+		if err == nil {
+			in.filter.ignore, err = p.ignore(entry.ID)
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return faultf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (p *pass) ignore(id ObjectID) ([]string, error) {
+	if patterns, ok := p.ignores.Get(id); ok {
+		return patterns, nil
+	}
+	text, err := p.tree.ReadBlob(id, MaxDockerfile)
+	if err != nil {
+		return nil, err
+	}
+	patterns, err := readIgnore(text)
+	if err == nil {
+		p.ignores.Add(id, patterns)
+	}
+	return patterns, err
+}
+
+// read lists the files of a context as far as they count, or finds the outcome
+// for the same content.
+func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
+	h := newHash("reading")
+	h.text(string(in.graph.id[:]))
+	h.text(string(in.parentKey))
+	h.text(string(in.tree.Root))
+	h.texts(in.filter.ignore)
+	h.texts(in.filter.follow)
+	if in.wide {
+		h.text("wide")
+	}
+	name := memo(h.sum())
+	if r, ok := p.readings.Get(name); ok {
+		return r, nil
+	}
+	set, err := in.files(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sums := in.graph.sums(set, in.parentKey, in.wide)
+	r := &reading{files: set.sum, last: sums[len(sums)-1]}
+	p.readings.Add(name, r)
+	return r, nil
+}
+
+// files lists what BuildKit would transfer.
+func (in *inputs) files(ctx context.Context) (*fileset, error) {
+	if !in.graph.local {
+		return &fileset{}, nil
+	}
+	return readFileset(ctx, in.tree, in.filter)
+}
+
+func (f fieldHash) args(args map[string]string) {
+	f.number(int64(len(args)))
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		f.text(name)
+		f.text(args[name])
+	}
+}
+
+// located puts the line of a Dockerfile error in front of it.
+func located(err error) error {
+	var where *parser.LocationError
+	if errors.As(err, &where) {
+		for _, ranges := range where.Locations {
+			if line := startLine(ranges); line > 0 {
+				return fmt.Errorf("line %d: %w", line, err)
+			}
+		}
+	}
+	return err
+}

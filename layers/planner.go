@@ -1,0 +1,232 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// keySchema goes into every key. Raise it when keys change their meaning.
+const keySchema = "lab-layers/1"
+
+// Settings are the choices of an installation that change images' bytes.
+type Settings struct {
+	// Reproducible builds clamp every time to SOURCE_DATE_EPOCH.
+	Reproducible bool
+	// Compression of the blobs: gzip, zstd, estargz or uncompressed.
+	Compression string
+	// Salt forces every key to change: a scheduled refresh of what RUN
+	// instructions fetch.
+	Salt string
+}
+
+// Planner makes plans. It remembers what it has read and converted, by
+// content, so that the next commit costs only what changed in it. It is safe
+// for use by several goroutines.
+type Planner struct {
+	outside  Outside
+	settings Settings
+
+	dockerfiles *lru.Cache[memo, *stages]
+	ignores     *lru.Cache[ObjectID, []string]
+	graphs      *lru.Cache[memo, *graph]
+	readings    *lru.Cache[memo, *reading]
+}
+
+// memo names a piece of work by its inputs.
+type memo [32]byte
+
+// NewPlanner makes a planner that asks outside about images which no layer
+// makes; nil is [Unresolved].
+func NewPlanner(outside Outside, settings Settings) *Planner {
+	if outside == nil {
+		outside = Unresolved
+	}
+	// The sizes bound memory: a graph takes some 20 KB, a reading 200 bytes.
+	return &Planner{
+		outside:     outside,
+		settings:    settings,
+		dockerfiles: cache[memo, *stages](4096),
+		ignores:     cache[ObjectID, []string](4096),
+		graphs:      cache[memo, *graph](4096),
+		readings:    cache[memo, *reading](1 << 16),
+	}
+}
+
+func cache[K comparable, V any](size int) *lru.Cache[K, V] {
+	c, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return c
+}
+
+// Plan computes the key of every layer at a tree. Steps are Build, or Absent
+// where the tree does not have the layer's Dockerfile: what can be reused is
+// decided by [Planner.Compare] or by whoever knows the images there are. A
+// layer whose Dockerfile is wrong has a Fault and no key, and so have its
+// children.
+//
+// The error says that the tree or an image outside could not be read.
+func (p *Planner) Plan(ctx context.Context, tree Tree, cfg *Config) (*Plan, error) {
+	plan := &Plan{Layers: make([]*PlannedLayer, 0, len(cfg.Layers))}
+	planned := make(map[Name]*PlannedLayer, len(cfg.Layers))
+	pass := &pass{Planner: p, tree: tree, platform: cfg.Platform, outside: once(p.outside)}
+	for _, layer := range cfg.Layers {
+		out := &PlannedLayer{
+			Name: layer.Name, Kind: layer.Kind, Context: layer.Context,
+			Dockerfile: layer.Dockerfile, Target: layer.Target, Step: Build,
+			Reasons: []Reason{}, ChangedPaths: []string{},
+		}
+		if layer.Parent != "" {
+			out.Parent = &layer.Parent
+		}
+		if err := pass.layer(ctx, layer, out, planned[layer.Parent]); err != nil {
+			var fault *layerFault
+			if !errors.As(err, &fault) {
+				return nil, fmt.Errorf("plan %s: %w", layer.Name, err)
+			}
+			out.Fault = fault.Error()
+		}
+		plan.Layers = append(plan.Layers, out)
+		planned[layer.Name] = out
+	}
+	return plan, nil
+}
+
+// layerFault is a mistake in the repository that concerns one layer.
+type layerFault struct{ err error }
+
+func (f *layerFault) Error() string { return f.err.Error() }
+func (f *layerFault) Unwrap() error { return f.err }
+
+func faultf(format string, args ...any) error {
+	return &layerFault{fmt.Errorf(format, args...)}
+}
+
+// once asks about each image one time: a tag that moves while a plan is made
+// must not give two of its layers different images.
+func once(outside Outside) Outside {
+	type answer struct {
+		image OutsideImage
+		ok    bool
+		err   error
+	}
+	answers := map[string]answer{}
+	return func(ctx context.Context, ref, platform string) (OutsideImage, bool, error) {
+		a, known := answers[ref]
+		if !known {
+			a.image, a.ok, a.err = outside(ctx, ref, platform)
+			answers[ref] = a
+		}
+		if a.err != nil {
+			a.err = &outsideError{a.err}
+		}
+		return a.image, a.ok, a.err
+	}
+}
+
+// outsideError tells a failed look-up from a mistake in the Dockerfile.
+type outsideError struct{ err error }
+
+func (e *outsideError) Error() string { return e.err.Error() }
+func (e *outsideError) Unwrap() error { return e.err }
+
+// inputs is everything that went into a layer's key, kept to compare with.
+type inputs struct {
+	layer     Layer
+	graph     *graph
+	parentKey Key
+	tree      Tree // Root is the context directory
+	filter    contextFilter
+	wide      bool // the whole context counts for each instruction
+}
+
+// reading is what the files of a context add to a graph.
+type reading struct {
+	files [32]byte // identity of what is transferred
+	last  [32]byte // identity of the last op, and so of all
+}
+
+// pass is the making of one plan.
+type pass struct {
+	*Planner
+	tree     Tree
+	platform string
+	outside  Outside
+}
+
+func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer) error {
+	file, err := p.tree.dockerfile(layer.Dockerfile)
+	if errors.Is(err, fs.ErrNotExist) {
+		out.Step = Absent
+		return nil
+	}
+	if err != nil {
+		return faultf("%s: %w", layer.Dockerfile, err)
+	}
+	if parent != nil && parent.Fault != "" {
+		return faultf("its parent %s has a fault", parent.Name)
+	}
+	if parent != nil && parent.Step == Absent {
+		out.note("the parent %s is not there at this commit: its image counts by its reference", parent.Name)
+		parent = nil
+	}
+	st, err := p.stages(file.ID, layer.Args)
+	if err != nil {
+		return faultf("%s: %w", layer.Dockerfile, located(err))
+	}
+	in := &inputs{layer: layer}
+	if in.graph, err = p.graph(ctx, layer, file.ID, st, parent); err != nil {
+		return err
+	}
+	for _, use := range in.graph.outside {
+		if use.Digest == "" {
+			out.unknown = true
+			out.note("%s was not looked up: it counts by its reference, and its ONBUILD triggers are not known", use.Ref)
+		}
+	}
+	if parent != nil {
+		in.parentKey = parent.Key
+		out.unknown = out.unknown || parent.unknown
+	}
+	if in.graph.local {
+		if err := p.locate(in); err != nil {
+			return err
+		}
+		if out.unknown && st.open {
+			in.filter.follow, in.wide = nil, true
+			out.note("a COPY takes its source from a variable that an image outside may set: the whole context counts")
+		}
+	}
+	read, err := p.read(ctx, in)
+	if err != nil {
+		return faultf("context %s: %w", layer.Context, err)
+	}
+	out.inputs = in
+	out.Key = p.key(in.graph, read)
+	out.Recipe = &Recipe{layer: layer, graph: in.graph, tree: in.tree, filter: in.filter, files: read.files, outside: p.outside}
+	return nil
+}
+
+// key hashes everything that decides what the build makes.
+func (p *Planner) key(g *graph, read *reading) Key {
+	h := newHash(keySchema)
+	h.text(string(read.last[:]))
+	h.text(string(g.image))
+	h.text(p.settings.Compression)
+	h.text(p.epoch())
+	h.text(p.settings.Salt)
+	return h.key()
+}
+
+// epoch is SOURCE_DATE_EPOCH.
+func (p *Planner) epoch() string {
+	if p.settings.Reproducible {
+		return fmt.Sprint(ContextTime)
+	}
+	return ""
+}

@@ -1,0 +1,268 @@
+package layers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+)
+
+// Limits of a Dockerfile. Converting one is quadratic in the number of its
+// instructions (10,000 take seconds), and variables may double at each line.
+const (
+	MaxDockerfile   = 1 << 20 // bytes
+	maxInstructions = 1500
+	maxExpansion    = 256 << 10 // bytes of one expanded value
+)
+
+// parentImage is the reference that stands in for a stage which another layer
+// builds. ".invalid" never resolves (RFC 6761).
+const parentImage = "lab-layers.invalid/parent:layer"
+
+// scratch is the FROM name of the empty image.
+const scratch = "scratch"
+
+// stages is a parsed Dockerfile, as far as it takes to know what a target
+// stands on.
+type stages struct {
+	text   []byte
+	list   []instructions.Stage
+	bases  []string // of each stage, variables expanded
+	syntax string
+	// open says that a COPY, ADD or mount takes its source from a variable
+	// which the Dockerfile itself gives no value: the image below might.
+	open bool
+}
+
+// parseStages reads a Dockerfile within the limits above.
+func parseStages(text []byte, args map[string]string, platform string) (*stages, error) {
+	if len(text) > MaxDockerfile {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(text), MaxDockerfile)
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("the Dockerfile is empty")
+	}
+	parsed, err := parser.Parse(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	if n := len(parsed.AST.Children); n > maxInstructions {
+		return nil, fmt.Errorf("%d instructions, at most %d", n, maxInstructions)
+	}
+	if err := boundExpansion(parsed.AST); err != nil {
+		return nil, err
+	}
+	s := &stages{text: text}
+	s.syntax, _, _, _ = parser.DetectSyntax(text)
+	var meta []instructions.ArgCommand
+	s.list, meta, err = instructions.Parse(parsed.AST, nil)
+	if err != nil {
+		return nil, err
+	}
+	lex := shell.NewLex(parsed.EscapeToken)
+	env := globalArgs(lex, meta, args, platform)
+	for _, stage := range s.list {
+		base, _, err := lex.ProcessWord(stage.BaseName, env)
+		if err != nil {
+			return nil, parser.WithLocation(err, stage.Location)
+		}
+		s.bases = append(s.bases, base)
+	}
+	s.open = openSources(s.list)
+	return s, nil
+}
+
+// openSources finds sources with variables that no ARG or ENV line gives a
+// value.
+func openSources(list []instructions.Stage) bool {
+	given := map[string]bool{}
+	for _, stage := range list {
+		for _, cmd := range stage.Commands {
+			var sources []string
+			switch c := cmd.(type) {
+			case *instructions.ArgCommand:
+				for _, arg := range c.Args {
+					given[arg.Key] = given[arg.Key] || arg.Value != nil
+				}
+			case *instructions.EnvCommand:
+				for _, pair := range c.Env {
+					given[pair.Key] = true
+				}
+			case *instructions.CopyCommand:
+				sources = c.SourcePaths
+			case *instructions.AddCommand:
+				sources = c.SourcePaths
+			case *instructions.RunCommand:
+				for _, flag := range c.FlagsUsed {
+					sources = append(sources, flag)
+				}
+			}
+			for _, source := range sources {
+				for _, match := range variable.FindAllStringSubmatch(source, -1) {
+					if !given[match[1]] {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// globalArgs are the values that FROM lines may use.
+func globalArgs(lex *shell.Lex, meta []instructions.ArgCommand, args map[string]string, platform string) shell.EnvGetter {
+	os, arch, _ := strings.Cut(platform, "/")
+	env := []string{
+		"TARGETPLATFORM=" + platform, "TARGETOS=" + os, "TARGETARCH=" + arch,
+		"BUILDPLATFORM=" + platform, "BUILDOS=" + os, "BUILDARCH=" + arch,
+	}
+	for _, cmd := range meta {
+		for _, arg := range cmd.Args {
+			value, given := args[arg.Key]
+			if !given {
+				if arg.Value == nil {
+					continue
+				}
+				expanded, _, err := lex.ProcessWord(*arg.Value, shell.EnvsFromSlice(env))
+				if err != nil {
+					continue // the conversion reports it with its place
+				}
+				value = expanded
+			}
+			env = append(env, arg.Key+"="+value)
+		}
+	}
+	return shell.EnvsFromSlice(env)
+}
+
+// find returns the stage that a target names, as BuildKit finds it: without
+// regard to case, the last of a name; -1 if there is none.
+func (s *stages) find(target string) int {
+	if target == "" {
+		return len(s.list) - 1
+	}
+	for i := len(s.list) - 1; i >= 0; i-- {
+		if strings.EqualFold(s.list[i].Name, target) {
+			return i
+		}
+	}
+	return -1
+}
+
+// below returns the stage that stage i stands on, -1 for an image. BuildKit
+// compares the FROM name with the lower-cased names of earlier stages.
+func (s *stages) below(i int) int {
+	for j := i - 1; j >= 0; j-- {
+		if s.list[j].Name != "" && strings.ToLower(s.list[j].Name) == s.bases[i] {
+			return j
+		}
+	}
+	return -1
+}
+
+// ground returns the image reference that a stage's chain ends in.
+func (s *stages) ground(i int) string {
+	for {
+		j := s.below(i)
+		if j < 0 {
+			return s.bases[i]
+		}
+		i = j
+	}
+}
+
+// standsOn reports whether stage i has stage j in its chain.
+func (s *stages) standsOn(i, j int) bool {
+	for i >= 0 && i != j {
+		i = s.below(i)
+	}
+	return i == j
+}
+
+// replace returns the Dockerfile with stage i standing for the image
+// parentImage. Lines keep their numbers, so that places still tell the truth.
+// The stage's ARG lines stay: stages built on it inherit them, which an image
+// cannot carry.
+func (s *stages) replace(i int) []byte {
+	lines := bytes.Split(s.text, []byte("\n"))
+	first := startLine(s.list[i].Location)
+	last := len(lines)
+	if i+1 < len(s.list) {
+		last = startLine(s.list[i+1].Location) - 1
+	}
+	keep := map[int]bool{}
+	for _, cmd := range s.list[i].Commands {
+		if arg, ok := cmd.(*instructions.ArgCommand); ok {
+			for _, r := range arg.Location() {
+				for n := r.Start.Line; n <= r.End.Line; n++ {
+					keep[n] = true
+				}
+			}
+		}
+	}
+	for n := first; n <= last; n++ {
+		if !keep[n] {
+			lines[n-1] = nil
+		}
+	}
+	lines[first-1] = []byte("FROM " + parentImage + " AS " + s.list[i].Name)
+	return bytes.Join(lines, []byte("\n"))
+}
+
+// replaced finds what a parent layer's image stands in for: the text to
+// convert and the image reference in it that the parent replaces.
+func (s *stages) replaced(target int, from, parentTarget string, sameFile bool) (text []byte, ref string, err error) {
+	switch {
+	case from != "":
+		if j := s.find(from); j >= 0 && j != target && s.list[j].Name != "" {
+			return s.replace(j), parentImage, nil
+		}
+		for i, stage := range s.list {
+			if from == stage.BaseName || from == s.bases[i] || sameImage(from, s.bases[i]) {
+				return s.text, s.bases[i], nil
+			}
+		}
+		return s.text, from, nil // a COPY --from or mount of that image
+	case sameFile:
+		j := s.find(parentTarget)
+		if j >= 0 && j != target && s.list[j].Name != "" && s.standsOn(target, j) {
+			return s.replace(j), parentImage, nil
+		}
+	}
+	ground := s.ground(target)
+	if ground == scratch {
+		return nil, "", errors.New("stands on scratch, so its parent is not used: name the reference that the parent stands in for with \"from\", or take \"parent\" out")
+	}
+	return s.text, ground, nil
+}
+
+// sameImage reports whether two references name one image once the default
+// registry and tag are filled in.
+func sameImage(a, b string) bool {
+	return a == b || normalImage(a) == normalImage(b)
+}
+
+// normalImage is the reference as BuildKit asks for it.
+func normalImage(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.TagNameOnly(named).String()
+}
+
+func startLine(ranges []parser.Range) int {
+	if len(ranges) == 0 {
+		return 1
+	}
+	first := ranges[0].Start.Line
+	for _, r := range ranges {
+		first = min(first, r.Start.Line)
+	}
+	return first
+}
