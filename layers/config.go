@@ -76,3 +76,10 @@ type Fault struct {
 
 // Faults is every mistake found, in the order of the files. It is an error.
 type Faults []Fault
+
+// TagSet is what a ref's tags are called at a commit.
+type TagSet struct {
+	Names     []string
+	TTL       time.Duration
+	Immutable bool
+}

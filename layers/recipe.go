@@ -84,3 +84,6 @@ func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte
 	s.Definition, s.Image, s.BaseImage = c.def, c.image, c.base
 	return s, nil
 }
+
+// OnParent reports whether the build needs a parent layer's image.
+func (r *Recipe) OnParent() bool { return r.graph.src.parent != "" }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -43,6 +44,8 @@ type Built struct {
 	Steps   []BuildStep
 	Started time.Time
 	Ended   time.Time
+	// Log is the output of all steps, bounded, its head and tail kept.
+	Log []byte
 }
 
 // BuildStep is one vertex of the build graph.
@@ -89,3 +92,13 @@ type BuildError struct {
 	Tail []string
 	Err  error
 }
+
+func (e *BuildError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %s: %v", e.File, e.Line, e.Instruction, e.Err)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *BuildError) Unwrap() error { return e.Err }

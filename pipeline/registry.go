@@ -22,6 +22,9 @@ type Registry interface {
 	// the manifest from another repository of the same registry and mounts its
 	// blobs, without pulling them.
 	Tag(ctx context.Context, from string, d digest.Digest, to, tag string) error
+	// TagOnce does the same for a tag that is never moved: it refuses to if
+	// the tag points at another digest.
+	TagOnce(ctx context.Context, from string, d digest.Digest, to, tag string) error
 }
 
 // Ledger decides which image a key has.
