@@ -23,6 +23,8 @@ type Move struct {
 	Ref        layers.Ref    `json:"ref"`
 	Old        layers.Commit `json:"old,omitempty"`
 	New        layers.Commit `json:"new,omitempty"`
+	// Quiet moves are recorded without a run.
+	Quiet bool `json:"-"`
 }
 
 // State of a run.

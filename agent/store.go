@@ -2,10 +2,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
+
+// ErrLost says that the claim on a run has lapsed and another owner has it.
+var ErrLost = errors.New("the claim on the run was lost")
 
 // Store keeps the records. Implementations are safe for use by several
 // goroutines and several agents at once.
@@ -17,8 +21,8 @@ type Store interface {
 	Refs(ctx context.Context, repository RepositoryID) (map[layers.Ref]layers.Commit, error)
 	// Record writes moves, their runs and the refs' new places in one
 	// transaction, and returns the runs. A move whose Old is not where the ref
-	// was last seen is left out: another agent was faster. A deleted ref gives
-	// a move without a run.
+	// was last seen is left out: another agent was faster. A deleted ref
+	// and a quiet move give no run.
 	Record(ctx context.Context, moves []Move) ([]Run, error)
 	// Claim takes the oldest queued run, or one whose claim has lapsed, and
 	// makes it Building until the lease ends. It returns nil if there is none.

@@ -1,0 +1,29 @@
+package agent
+
+import (
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// Progress is told what happens in a run while it happens. It never steers;
+// any of its functions may be nil.
+type Progress struct {
+	// Plan is called once, when the steps are decided.
+	Plan func(Run, *layers.Plan)
+	// Build is called for each event of a build, from one goroutine at a time.
+	Build func(pipeline.Event)
+	// End is called when the verdict is recorded.
+	End func(Run, Verdict)
+}
+
+func (p Progress) plan(run Run, plan *layers.Plan) {
+	if p.Plan != nil {
+		p.Plan(run, plan)
+	}
+}
+
+func (p Progress) end(run Run, verdict Verdict) {
+	if p.End != nil {
+		p.End(run, verdict)
+	}
+}
