@@ -1,0 +1,324 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+)
+
+// agentRoot, if set, makes the test binary an agent that is to be killed.
+const agentRoot = "LAB_LAYERS_TEST_AGENT_ROOT"
+
+// marker finds the container's process among all others.
+const marker = "86399.75"
+
+func TestMain(m *testing.M) {
+	if root := os.Getenv(agentRoot); root != "" {
+		agent(root)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// binary is the buildkitd of go.mod.
+func binary(t testing.TB) string {
+	t.Helper()
+	if path, err := exec.LookPath("buildkitd"); err == nil {
+		return path
+	}
+	out, err := exec.Command("go", "tool", "-n", "buildkitd").Output()
+	if err != nil {
+		t.Fatalf("no buildkitd on PATH, and go tool -n buildkitd: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// root is a directory of a length that test names do not decide.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func mustStart(t testing.TB, o Options) *Daemon {
+	t.Helper()
+	d, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Stop(context.Background()) })
+	return d
+}
+
+func answers(t testing.TB, address string) {
+	t.Helper()
+	c, err := client.New(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.ListWorkers(t.Context()); err != nil {
+		t.Fatalf("%s does not answer: %v", address, err)
+	}
+}
+
+// processes returns the pids whose command line holds a text.
+func processes(t testing.TB, text string) []int {
+	t.Helper()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, line := range lines {
+		data, err := os.ReadFile(line)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(line)))
+		if err == nil && pid != os.Getpid() && bytes.Contains(data, []byte(text)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// eventually waits for something that sends no word.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := every(ctx, func() error {
+		if !ok() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("not within 10 seconds: %s", what)
+	}
+}
+
+func TestStartStopStart(t *testing.T) {
+	dir := root(t)
+	o := Options{Binary: binary(t), Root: dir, PlainHTTP: []string{"registry.lab:5000"}, MaxUsedSpace: 1 << 30}
+	for range 2 {
+		began := time.Now()
+		d := mustStart(t, o)
+		t.Logf("ready in %s", time.Since(began).Round(time.Millisecond))
+		answers(t, d.Address())
+		d.Stop(t.Context())
+		<-d.Done()
+		if left := processes(t, dir); len(left) > 0 {
+			t.Fatalf("processes %v are left", left)
+		}
+	}
+}
+
+func TestStopByForce(t *testing.T) {
+	d := mustStart(t, Options{Binary: binary(t), Root: root(t)})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	d.Stop(ctx) // no time for a polite end
+	<-d.Done()
+}
+
+func TestOneDaemonPerRoot(t *testing.T) {
+	o := Options{Binary: binary(t), Root: root(t)}
+	d := mustStart(t, o)
+	_, err := Start(t.Context(), o)
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), o.Root) {
+		t.Fatalf("second daemon: %v", err)
+	}
+	answers(t, d.Address())
+}
+
+func TestForeignDaemonOnRoot(t *testing.T) {
+	o := Options{Binary: binary(t), Root: root(t)}
+	f, err := os.Create(filepath.Join(o.Root, "buildkitd.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), o); !errors.Is(err, ErrInUse) {
+		t.Fatalf("daemon beside a foreign one: %v", err)
+	}
+}
+
+func TestLongRoot(t *testing.T) {
+	dir := filepath.Join(root(t), strings.Repeat("long/", 30))
+	d := mustStart(t, Options{Binary: binary(t), Root: dir})
+	t.Cleanup(func() { os.RemoveAll(filepath.Dir(d.socket)) })
+	answers(t, d.Address())
+}
+
+func TestStartErrors(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "buildkitd")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho it is broken >&2\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name string
+		o    Options
+		want []string
+	}{
+		{"last lines", Options{Binary: script}, []string{"start buildkitd", "ended at once", "exit status 3", "it is broken"}},
+		{"no binary", Options{Binary: "/nowhere/buildkitd"}, []string{"/nowhere/buildkitd", "give its path"}},
+		{"bad registry", Options{Binary: script, PlainHTTP: []string{`x"]`}}, []string{`registry "x\"]"`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.o.Root = root(t)
+			_, err := Start(t.Context(), test.o)
+			for _, want := range test.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestLogger(t *testing.T) {
+	var log bytes.Buffer
+	d := mustStart(t, Options{
+		Binary: binary(t), Root: root(t),
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	d.Stop(t.Context())
+	if !strings.Contains(log.String(), "running server on") {
+		t.Errorf("the log holds %q", log.String())
+	}
+}
+
+func TestKeep(t *testing.T) {
+	d := mustStart(t, Options{Binary: binary(t), Root: root(t)})
+	address, first := d.Address(), d.process.cmd.Process.Pid
+	ctx, cancel := context.WithCancel(t.Context())
+	lost := make(chan error, 10)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		Keep(ctx, d, func(err error) { lost <- err })
+	}()
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-lost; !strings.Contains(err.Error(), "signal: killed") {
+		t.Errorf("lost: %v", err)
+	}
+	eventually(t, "another daemon answers", func() bool {
+		c, err := client.New(t.Context(), address)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_, err = c.Info(t.Context())
+		return err == nil
+	})
+	cancel()
+	<-kept
+	if left := processes(t, d.options.Root); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
+	}
+}
+
+// TestKillLeavesNothing kills a process that runs a daemon in the middle of a
+// build: neither the daemon nor the build's container may outlive it.
+func TestKillLeavesNothing(t *testing.T) {
+	path, dir := binary(t), root(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), agentRoot+"="+dir, "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "running\n" {
+		t.Fatalf("the agent said %q: %v", line, err)
+	}
+	if len(processes(t, marker)) == 0 || len(processes(t, dir)) == 0 {
+		t.Fatal("the build's container and the daemon are not seen: this test would prove nothing")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	// The next daemon starts at once; it waits for the last one by itself.
+	d := mustStart(t, Options{Binary: path, Root: dir})
+	if left := processes(t, marker); len(left) > 0 {
+		t.Errorf("processes %v of the build are left", left)
+	}
+	answers(t, d.Address())
+}
+
+// agent runs a daemon and on it a build that does not end.
+func agent(root string) {
+	ctx := context.Background()
+	d, err := Start(ctx, Options{Root: root})
+	if err != nil {
+		os.Stderr.WriteString(err.Error())
+		os.Exit(1)
+	}
+	c, err := client.New(ctx, d.Address())
+	if err != nil {
+		panic(err)
+	}
+	busybox, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		panic("apt-get install busybox-static: " + err.Error())
+	}
+	state := llb.Scratch().File(llb.Mkfile("/busybox", 0o755, busybox)).
+		Run(llb.Args([]string{"/busybox", "sh", "-c", "echo up; /busybox sleep " + marker})).Root()
+	def, err := state.Marshal(ctx, llb.LinuxAmd64)
+	if err != nil {
+		panic(err)
+	}
+	status := make(chan *client.SolveStatus)
+	go func() {
+		for s := range status {
+			for _, l := range s.Logs {
+				if string(l.Data) == "up\n" {
+					io.WriteString(os.Stdout, "running\n")
+				}
+			}
+		}
+	}()
+	_, err = c.Solve(ctx, def, client.SolveOpt{}, status)
+	panic(err)
+}
+
+func TestOutputKeepsTheEnd(t *testing.T) {
+	var o output
+	long := strings.Repeat("x", 2*maxLine)
+	for i := range 100 {
+		io.WriteString(&o, "line "+strconv.Itoa(i))
+		io.WriteString(&o, "\n"+long[:10])
+		io.WriteString(&o, long+"\n")
+	}
+	lines := o.last()
+	if len(lines) != keptLines || lines[keptLines-2] != "line 99" || len(lines[keptLines-1]) != maxLine {
+		t.Errorf("%d lines, %q, the last of %d bytes", len(lines), lines[keptLines-2], len(lines[keptLines-1]))
+	}
+}
