@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -30,7 +31,8 @@ type Builder interface {
 	// is called from one goroutine at a time. The error is a *BuildError if an
 	// instruction of the Dockerfile failed (the user's mistake); any other is
 	// the infrastructure's. A cancelled context cancels the build and its
-	// cause is returned.
+	// cause is returned. With an error, Built has the steps, the log and the
+	// times of what ran, and no digest.
 	Build(ctx context.Context, order Order, progress func(Event)) (Built, error)
 }
 
@@ -93,12 +95,19 @@ type BuildError struct {
 	Err  error
 }
 
+// Error tells the place, the instruction's first line and what went wrong; the
+// last lines of its output are in Tail.
 func (e *BuildError) Error() string {
+	var b strings.Builder
 	if e.Line > 0 {
-		return fmt.Sprintf("%s:%d: %s: %v", e.File, e.Line, e.Instruction, e.Err)
+		fmt.Fprintf(&b, "%s:%d: ", e.File, e.Line)
 	}
-	return e.Err.Error()
+	if first, _, _ := strings.Cut(e.Instruction, "\n"); first != "" {
+		b.WriteString(first + ": ")
+	}
+	fmt.Fprint(&b, e.Err)
+	return b.String()
 }
 
-// Unwrap returns the cause.
+// Unwrap returns what BuildKit said.
 func (e *BuildError) Unwrap() error { return e.Err }
