@@ -5,7 +5,7 @@ import "fmt"
 // Plan is what one commit means: every layer in dependency order.
 type Plan struct {
 	Repo   string          `json:"repo"`
-	From   Commit          `json:"from,omitempty"`
+	From   Commit          `json:"from"`
 	To     Commit          `json:"to"`
 	Layers []*PlannedLayer `json:"layers"`
 }
@@ -50,6 +50,9 @@ type PlannedLayer struct {
 	Recipe *Recipe `json:"-"`
 
 	inputs *inputs
+	// directory is the state of the layer's directory and Dockerfile, read or
+	// not.
+	directory [2]ObjectID
 	// unknown says that the configuration of an image below is not known.
 	unknown bool
 }

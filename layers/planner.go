@@ -168,6 +168,10 @@ func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer
 	if err != nil {
 		return faultf("%s: %w", layer.Dockerfile, err)
 	}
+	out.directory[0] = file.ID
+	if dir, err := p.tree.follow(layer.Context); err == nil {
+		out.directory[1] = dir.ID
+	}
 	if parent != nil && parent.Fault != "" {
 		return faultf("its parent %s has a fault", parent.Name)
 	}

@@ -1,0 +1,33 @@
+# lab-layers: make help lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+# What the embedded parts and the tests need of the system (Debian's names).
+PACKAGES := git runc postgresql busybox-static util-linux
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing, or say what to install
+	@PACKAGES="$(PACKAGES)" ./.ci/setup
+
+build: ## Build lab-layers, buildkitd and buildctl into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/... github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
+
+demo: setup build ## Push a sample lab to an agent and watch what it builds
+	@testdata/demo.sh bin .demo
+
+test: setup build ## Run every test with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+bench: setup build ## Measure beside the bare tools, as ratios
+	$(GO) test -run '^$$' -bench . -benchtime 10x ./...
+
+lint: ## go vet and staticcheck
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+.PHONY: help setup build demo test bench lint
