@@ -36,6 +36,9 @@ type Builder interface {
 	Build(ctx context.Context, order Order, progress func(Event)) (Built, error)
 }
 
+// LogLimit is the most that is kept of a build's output, in bytes.
+const LogLimit = 1 << 20
+
 // Built is what a build made.
 type Built struct {
 	// Digest of the platform's manifest; Index of the index around it, if
@@ -46,7 +49,8 @@ type Built struct {
 	Steps   []BuildStep
 	Started time.Time
 	Ended   time.Time
-	// Log is the output of all steps, bounded, its head and tail kept.
+	// Log is the output of all steps, at most about LogLimit bytes: of a longer
+	// one the head and the tail.
 	Log []byte
 }
 
