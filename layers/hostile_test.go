@@ -1,0 +1,161 @@
+package layers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// oneLayer plans a repository of one layer in directory "a".
+func oneLayer(t testing.TB, files map[string]Entry, objects *memory) *PlannedLayer {
+	t.Helper()
+	cfg := &Config{Platform: "linux/amd64", Layers: []Layer{{Name: "a", Kind: Base, Context: "a", Dockerfile: "a/Dockerfile"}}}
+	plan, err := NewPlanner(nil, Settings{}).Plan(context.Background(), objects.tree(files), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Layers[0]
+}
+
+// TestHostileDockerfiles holds that what would take hours or all memory is
+// refused in a moment, with a fault that says why.
+func TestHostileDockerfiles(t *testing.T) {
+	double := "FROM scratch\nENV A0=xxxxxxxxxxxxxxxx\n"
+	for i := range 60 {
+		double += fmt.Sprintf("ENV A%d=$A%d$A%d\n", i+1, i, i)
+	}
+	self := "FROM scratch\nENV A=xxxxxxxxxxxxxxxx\n" + strings.Repeat("ENV A=$A$A\n", 60)
+	replace := "FROM scratch\nENV A=" + strings.Repeat("x", 1000) + "\n" + strings.Repeat("ENV A=${A//x/"+strings.Repeat("x", 1000)+"}\n", 20)
+	cases := map[string]struct{ text, want string }{
+		"large":        {"FROM scratch\n" + strings.Repeat("# comment\n", 1<<20), "too large"},
+		"instructions": {"FROM scratch\n" + strings.Repeat("RUN true\n", 100_000), "instructions, at most"},
+		"doubling":     {double, "may expand to more than"},
+		"self":         {self, "may expand to more than"},
+		"replacement":  {replace, "may expand to more than"},
+		"empty":        {"", "is empty"},
+		"binary":       {"\x00\x01\x02", "a/Dockerfile"},
+		"frontend":     {"# syntax=evil.example/frontend\nFROM scratch\n", "frontend of its own"},
+		"cycle":        {"FROM b AS a\nCOPY --from=c /x /\nFROM scratch AS b\nCOPY --from=c /x /\nFROM a AS c\n", "a/Dockerfile"},
+		"no stage":     {"RUN true\n", "a/Dockerfile"},
+		"no FROM name": {"ARG X\nFROM $X\n", "should not be blank"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			objects := newMemory()
+			began := time.Now()
+			layer := oneLayer(t, map[string]Entry{"a/Dockerfile": {Mode: ModeFile, ID: objects.blob(c.text)}}, objects)
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if !strings.Contains(layer.Fault, c.want) || layer.Key != "" {
+				t.Errorf("fault %q, want one with %q", layer.Fault, c.want)
+			}
+		})
+	}
+}
+
+// TestHostileTrees holds that no path or link leads out of the repository or
+// into a loop.
+func TestHostileTrees(t *testing.T) {
+	dockerfile := func(o *memory, text string) Entry { return Entry{Mode: ModeFile, ID: o.blob(text)} }
+	link := func(o *memory, to string) Entry { return Entry{Mode: ModeSymlink, ID: o.blob(to)} }
+	t.Run("link out of the repository", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{
+			"a/Dockerfile": dockerfile(o, "FROM scratch\nCOPY passwd /\n"),
+			"a/passwd":     link(o, "../../../../etc/passwd"),
+		}, o)
+		if layer.Fault != "" || layer.Key == "" {
+			t.Errorf("fault %q: a link that leads nowhere is content like any other", layer.Fault)
+		}
+	})
+	t.Run("loop", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{
+			"a/Dockerfile": dockerfile(o, "FROM scratch\nCOPY x/file /\n"),
+			"a/x":          link(o, "y"),
+			"a/y":          link(o, "x"),
+		}, o)
+		if layer.Key == "" {
+			t.Errorf("fault %q", layer.Fault)
+		}
+	})
+	t.Run("Dockerfile is a loop", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{"a/Dockerfile": link(o, "Dockerfile")}, o)
+		if !strings.Contains(layer.Fault, "too many symbolic links") {
+			t.Errorf("fault %q", layer.Fault)
+		}
+	})
+	t.Run("Dockerfile is a link inside", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{
+			"a/Dockerfile":      link(o, "../common/Dockerfile"),
+			"common/Dockerfile": dockerfile(o, "FROM scratch\nCOPY x /\n"),
+			"a/x":               {Mode: ModeFile, ID: o.blob("x")},
+		}, o)
+		if layer.Fault != "" {
+			t.Errorf("fault %q", layer.Fault)
+		}
+	})
+	t.Run("deep", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{
+			"a/Dockerfile":                        dockerfile(o, "FROM scratch\nCOPY . /\n"),
+			"a/" + strings.Repeat("d/", 300) + "x": {Mode: ModeFile, ID: o.blob("x")},
+		}, o)
+		if !strings.Contains(layer.Fault, "deep") {
+			t.Errorf("fault %q", layer.Fault)
+		}
+	})
+	t.Run("names that are no text", func(t *testing.T) {
+		o := newMemory()
+		files := map[string]Entry{
+			"a/Dockerfile": dockerfile(o, "FROM scratch\nCOPY . /\n"),
+			"a/\xff\xfe":   {Mode: ModeFile, ID: o.blob("x")},
+		}
+		one := oneLayer(t, files, o).Key
+		files["a/\xff\xfe"] = Entry{Mode: ModeFile, ID: o.blob("y")}
+		if two := oneLayer(t, files, o).Key; one == "" || one == two {
+			t.Errorf("keys %q and %q", one, two)
+		}
+	})
+	t.Run("100,000 files in one directory", func(t *testing.T) {
+		o := newMemory()
+		files := map[string]Entry{"a/Dockerfile": dockerfile(o, "FROM scratch\nCOPY . /\n")}
+		for i := range 100_000 {
+			files[fmt.Sprintf("a/f%06d", i)] = Entry{Mode: ModeFile, ID: o.blob("x")}
+		}
+		if layer := oneLayer(t, files, o); layer.Key == "" {
+			t.Errorf("fault %q", layer.Fault)
+		}
+	})
+}
+
+// FuzzDockerfile holds that no Dockerfile makes the planner panic, and that
+// planning is a function of the content.
+func FuzzDockerfile(f *testing.F) {
+	for _, seed := range []string{
+		"FROM scratch\nCOPY . .\n",
+		"ARG A=b\nFROM $A AS x\nFROM x\nRUN --mount=type=bind,target=/x true\n",
+		"FROM scratch\nCOPY <<EOF /x\n$Y\nEOF\n",
+		"FROM a AS b\nONBUILD COPY --exclude=*.md --parents x/./y /\nFROM b\n",
+		"# syntax=docker/dockerfile:1\n# escape=`\nFROM scratch\nADD --checksum=sha256:00 https://x/y /\n",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		o := newMemory()
+		files := map[string]Entry{
+			"a/Dockerfile": {Mode: ModeFile, ID: o.blob(text)},
+			"a/x/y":        {Mode: ModeFile, ID: o.blob("x")},
+			"a/link":       {Mode: ModeSymlink, ID: o.blob("x")},
+		}
+		one, two := oneLayer(t, files, o), oneLayer(t, files, o)
+		if one.Key != two.Key || one.Fault != two.Fault {
+			t.Errorf("planned twice: %q %q and %q %q", one.Key, one.Fault, two.Key, two.Fault)
+		}
+	})
+}
