@@ -154,7 +154,7 @@ func FuzzDockerfile(f *testing.F) {
 			"a/link":       {Mode: ModeSymlink, ID: o.blob("x")},
 		}
 		one, two := oneLayer(t, files, o), oneLayer(t, files, o)
-		if one.Key != two.Key || one.Fault != two.Fault {
+		if one.Key != two.Key || (one.Fault == "") != (two.Fault == "") {
 			t.Errorf("planned twice: %q %q and %q %q", one.Key, one.Fault, two.Key, two.Fault)
 		}
 	})
