@@ -197,7 +197,10 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 		return nil, err
 	}
 	sums := in.graph.sums(set, in.parentKey, in.wide)
-	r := &reading{files: set.sum, last: sums[len(sums)-1]}
+	r := &reading{files: set.sum}
+	if len(sums) > 0 { // a bare FROM scratch has no ops
+		r.last = sums[len(sums)-1]
+	}
 	p.readings.Add(name, r)
 	return r, nil
 }

@@ -1,0 +1,74 @@
+package scaffold
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// maxInstructions of one Dockerfile, as of a layer.
+const maxInstructions = 1500
+
+// dockerfile is a parsed Dockerfile.
+type dockerfile struct {
+	path   string
+	list   []instructions.Stage
+	meta   []instructions.ArgCommand // ARG lines before the first FROM
+	escape rune
+}
+
+// readDockerfile parses a Dockerfile. The error is told to the user as the
+// reason why no layer is made of it.
+func (r *repository) readDockerfile(name string) (*dockerfile, error) {
+	text, err := r.read(name, layers.MaxDockerfile)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("is empty")
+	}
+	parsed, err := parser.Parse(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("does not parse: %w", err)
+	}
+	if n := len(parsed.AST.Children); n > maxInstructions {
+		return nil, fmt.Errorf("has %d instructions, at most %d are read", n, maxInstructions)
+	}
+	if !hasFrom(parsed.AST) {
+		return nil, errors.New("has no FROM: a part that something else puts together")
+	}
+	list, meta, err := instructions.Parse(parsed.AST, nil)
+	if err != nil {
+		return nil, fmt.Errorf("does not parse: %w", err)
+	}
+	return &dockerfile{path: name, list: list, meta: meta, escape: parsed.EscapeToken}, nil
+}
+
+func hasFrom(ast *parser.Node) bool {
+	for _, node := range ast.Children {
+		if strings.EqualFold(node.Value, "FROM") {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the stage of a name or number as BuildKit does, the last one
+// for an empty name; -1 if there is none.
+func (d *dockerfile) find(target string) int {
+	if target == "" {
+		return len(d.list) - 1
+	}
+	for i := len(d.list) - 1; i >= 0; i-- {
+		if strings.EqualFold(d.list[i].Name, target) {
+			return i
+		}
+	}
+	return -1
+}

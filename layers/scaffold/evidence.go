@@ -1,0 +1,46 @@
+package scaffold
+
+import "strings"
+
+// build is what a file other than the Dockerfile says about an image.
+type build struct {
+	source     string // the file that says so
+	dockerfile string // path in the repository
+	context    string // path in the repository; empty if not said
+	target     string
+	args       map[string]string
+	names      []string // what the image is called: names or references
+	parent     string   // name of the image it stands on; empty if not said
+}
+
+// isEvidence goes by a file's name.
+func isEvidence(name string) bool {
+	return isCompose(name) || isBake(name) || isMake(name) || isSpec(name)
+}
+
+// readBuilds collects what the repository's other files say. Those that do
+// not parse say nothing.
+func (r *repository) readBuilds() []build {
+	var builds []build
+	for _, file := range r.evidence {
+		if beside(file) != "" {
+			continue
+		}
+		text, err := r.read(file, maxEvidence)
+		if err != nil {
+			continue
+		}
+		name := file[strings.LastIndex(file, "/")+1:]
+		switch {
+		case isCompose(name):
+			builds = append(builds, r.readCompose(file, text)...)
+		case isBake(name):
+			builds = append(builds, r.readBake(file, text)...)
+		case isMake(name):
+			builds = append(builds, r.readMake(file, text)...)
+		case isSpec(name):
+			builds = append(builds, r.readSpec(file, text)...)
+		}
+	}
+	return builds
+}
