@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"sort"
 	"strings"
 )
 
@@ -35,18 +36,44 @@ func (t Tree) Entry(name string) (Entry, error) {
 		if err != nil {
 			return Entry{}, err
 		}
-		found := false
-		for _, e := range entries {
-			if e.Name == part {
-				at, found = e, true
-				break
-			}
-		}
-		if !found {
+		found, ok := find(entries, part)
+		if !ok {
 			return Entry{}, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
 		}
+		at = found
 	}
 	return at, nil
+}
+
+// find looks a name up among entries in Git's order, in which a directory
+// stands where its name with a slash would.
+func find(entries []Entry, name string) (Entry, bool) {
+	for _, end := range []byte{0, '/'} {
+		i := sort.Search(len(entries), func(i int) bool { return compareNames(entries[i], name, end) >= 0 })
+		if i < len(entries) && entries[i].Name == name {
+			return entries[i], true
+		}
+	}
+	return Entry{}, false
+}
+
+// compareNames orders an entry against a name that ends in the given byte.
+func compareNames(e Entry, name string, end byte) int {
+	n := min(len(e.Name), len(name))
+	if c := strings.Compare(e.Name[:n], name[:n]); c != 0 {
+		return c
+	}
+	return int(byteAt(e.Name, n, e.IsDir())) - int(byteAt(name, n, end == '/'))
+}
+
+func byteAt(name string, i int, dir bool) byte {
+	switch {
+	case i < len(name):
+		return name[i]
+	case dir:
+		return '/'
+	}
+	return 0
 }
 
 // ReadFile returns the content of the regular file at a path. A file of more

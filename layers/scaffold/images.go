@@ -1,0 +1,137 @@
+package scaffold
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// images are all images of a repository, and how they hang together.
+type images struct {
+	repo   *repository
+	list   []*image
+	broken []LeftOut // Dockerfiles that no image can be made of
+	byCall map[string][]*image
+}
+
+// newImages finds the images that the Dockerfiles make: of each its last
+// stage, further stages that stand for images of their own, and variants that
+// another file builds with other arguments.
+func newImages(repo *repository) *images {
+	set := &images{repo: repo}
+	said := map[string][]build{}
+	for _, b := range repo.readBuilds() {
+		if _, real, err := repo.find(b.dockerfile); err == nil {
+			b.dockerfile = strings.TrimPrefix(path.Clean("/"+b.dockerfile), "/")
+			_ = real
+			said[b.dockerfile] = append(said[b.dockerfile], b)
+		}
+	}
+	for _, name := range repo.dockerfiles {
+		file, err := repo.readDockerfile(name)
+		if err != nil {
+			set.broken = append(set.broken, LeftOut{Dockerfile: name, Reason: err.Error()})
+			continue
+		}
+		set.addFile(file, said[name])
+	}
+	set.leaveOut()
+	for i, img := range set.list {
+		img.order = i
+	}
+	return set
+}
+
+// addFile makes the images of one Dockerfile.
+func (s *images) addFile(file *dockerfile, said []build) {
+	last := len(file.list) - 1
+	byStage := map[int][]build{}
+	for _, b := range said {
+		if stage := file.find(b.target); stage >= 0 {
+			byStage[stage] = append(byStage[stage], b)
+		}
+	}
+	wanted := file.ownStages()
+	for stage := range byStage {
+		wanted[stage] = true
+	}
+	for stage := range file.list {
+		if stage != last && !wanted[stage] {
+			continue
+		}
+		target := ""
+		if stage != last {
+			target = file.list[stage].Name
+		}
+		s.addVariants(file, stage, target, byStage[stage])
+	}
+}
+
+// addVariants makes one image for every set of arguments that a stage is built
+// with.
+func (s *images) addVariants(file *dockerfile, stage int, target string, said []build) {
+	var variants []*image
+	for _, b := range said {
+		args := relevant(file, b.args)
+		at := slices.IndexFunc(variants, func(v *image) bool {
+			return maps.Equal(v.args, args) && v.said[0].parent == b.parent && (b.parent == "" || v.said[0].names[0] == b.names[0])
+		})
+		if at >= 0 {
+			variants[at].said = append(variants[at].said, b)
+			continue
+		}
+		variants = append(variants, &image{file: file, stage: stage, target: target, args: args, said: []build{b}})
+	}
+	if len(variants) == 0 {
+		variants = []*image{{file: file, stage: stage, target: target}}
+	}
+	for _, v := range variants {
+		for _, b := range v.said {
+			v.because("%s builds it%s.", b.source, called(b))
+		}
+		if len(variants) > 1 && len(v.args) > 0 {
+			v.because("The same Dockerfile is built %d times with different arguments.", len(variants))
+		}
+		s.list = append(s.list, v)
+	}
+}
+
+func called(b build) string {
+	if len(b.names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" as %s", b.names[0])
+}
+
+// relevant keeps the arguments that the Dockerfile declares.
+func relevant(file *dockerfile, args map[string]string) map[string]string {
+	out := map[string]string{}
+	for name, value := range args {
+		if file.declares(name) {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// leaveOut marks the images of Dockerfiles that serve something else. Where
+// all do, none is left out: then it is the lab that lies there.
+func (s *images) leaveOut() {
+	kept := 0
+	for _, img := range s.list {
+		if img.leftOut = beside(img.file.path); img.leftOut == "" {
+			kept++
+		}
+	}
+	if kept > 0 {
+		return
+	}
+	for _, img := range s.list {
+		if img.leftOut != "" {
+			img.doubt("The Dockerfile %s.", img.leftOut)
+			img.leftOut = ""
+		}
+	}
+}

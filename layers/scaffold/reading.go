@@ -1,0 +1,164 @@
+package scaffold
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+)
+
+// reading is what the build of one target reads.
+type reading struct {
+	// word is the FROM word that the target's chain of stages ends in, ground
+	// what it expands to, unset its variables without a value.
+	word   string
+	ground string
+	unset  []string
+	// chain are the stages from the target down.
+	chain []int
+	// others are the images that COPY --from, mounts and side stages name.
+	others []string
+	// sources are the context's paths that COPY, ADD and mounts name, as far
+	// as they are known without running anything.
+	sources []string
+	// runs are the texts of RUN instructions.
+	runs []string
+	// onbuild are the triggers that the chain leaves to children.
+	onbuild []string
+}
+
+// reader follows a target through its Dockerfile.
+type reader struct {
+	*dockerfile
+	args   map[string]string
+	global scope
+	bases  []string
+	ends   map[int]scope // what is set at the end of a stage
+	out    reading
+}
+
+// read finds what the stage's build reads under the given build arguments.
+func (d *dockerfile) read(stage int, args map[string]string) reading {
+	r := &reader{dockerfile: d, args: args, global: d.global(args), ends: map[int]scope{}}
+	r.bases = make([]string, len(d.list))
+	for i, s := range d.list {
+		r.bases[i], _, _ = r.global.expand(s.BaseName)
+	}
+	for i := stage; i >= 0; i = r.below(i) {
+		r.out.chain = append(r.out.chain, i)
+	}
+	last := r.out.chain[len(r.out.chain)-1]
+	r.out.word = d.list[last].BaseName
+	r.out.ground, r.out.unset, _ = r.global.expand(r.out.word)
+	r.stage(stage)
+	r.out.others = slices.DeleteFunc(r.out.others, func(ref string) bool { return ref == r.out.ground })
+	return r.out
+}
+
+// below returns the stage that a stage stands on, -1 for an image. BuildKit
+// compares the FROM name with the lower-cased names of earlier stages.
+func (r *reader) below(i int) int {
+	for j := i - 1; j >= 0; j-- {
+		if name := r.list[j].Name; name != "" && strings.ToLower(name) == r.bases[i] {
+			return j
+		}
+	}
+	return -1
+}
+
+// stage visits a stage and what it reads, and returns what is set at its end.
+func (r *reader) stage(i int) scope {
+	if end, ok := r.ends[i]; ok {
+		return end
+	}
+	env := scope{r.global.lex, map[string]string{}}
+	if j := r.below(i); j >= 0 {
+		env = r.stage(j).clone()
+	} else {
+		r.image(r.bases[i])
+	}
+	for _, cmd := range r.list[i].Commands {
+		r.command(i, cmd, env)
+	}
+	r.ends[i] = env
+	return env
+}
+
+func (r *reader) command(at int, cmd instructions.Command, env scope) {
+	switch c := cmd.(type) {
+	case *instructions.ArgCommand:
+		for _, arg := range c.Args {
+			env.declare(arg, r.args, r.global.vars)
+		}
+	case *instructions.EnvCommand:
+		for _, pair := range c.Env {
+			if value, unset, ok := env.expand(pair.Value); ok && len(unset) == 0 {
+				env.set(pair.Key, value)
+			}
+		}
+	case *instructions.CopyCommand:
+		if c.From != "" {
+			r.from(at, c.From, env)
+			return
+		}
+		r.source(env, c.SourcePaths...)
+	case *instructions.AddCommand:
+		r.source(env, c.SourcePaths...)
+	case *instructions.RunCommand:
+		r.out.runs = append(r.out.runs, strings.Join(c.CmdLine, " "))
+		for _, file := range c.Files {
+			r.out.runs = append(r.out.runs, file.Data)
+		}
+		for _, mount := range instructions.GetMounts(c) {
+			switch {
+			case mount.From != "":
+				r.from(at, mount.From, env)
+			case mount.Type == instructions.MountTypeBind && mount.Source != "":
+				r.source(env, mount.Source)
+			}
+		}
+	case *instructions.OnbuildCommand:
+		r.out.onbuild = append(r.out.onbuild, c.Expression)
+	}
+}
+
+// from visits what --from names: a stage by name or number, or an image.
+func (r *reader) from(at int, name string, env scope) {
+	name, _, ok := env.expand(name)
+	if !ok {
+		return
+	}
+	if n, err := strconv.Atoi(name); err == nil {
+		if n >= 0 && n < at {
+			r.stage(n)
+		}
+		return
+	}
+	for j := at - 1; j >= 0; j-- {
+		if strings.EqualFold(r.list[j].Name, name) {
+			r.stage(j)
+			return
+		}
+	}
+	r.image(name)
+}
+
+func (r *reader) image(ref string) {
+	if ref != "" && ref != "scratch" && !slices.Contains(r.out.others, ref) {
+		r.out.others = append(r.out.others, ref)
+	}
+}
+
+// source keeps sources that lie in the context and are fully known.
+func (r *reader) source(env scope, paths ...string) {
+	for _, path := range paths {
+		value, unset, ok := env.expand(path)
+		if !ok || len(unset) > 0 || value == "" || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") || strings.HasPrefix(value, "<<") {
+			continue
+		}
+		if !slices.Contains(r.out.sources, value) {
+			r.out.sources = append(r.out.sources, value)
+		}
+	}
+}
