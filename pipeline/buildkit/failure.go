@@ -91,7 +91,7 @@ const killed = 128 + 9
 
 // notThere are BuildKit's words for what a RUN asks for and does not get, where
 // it gives no code with them.
-var notThere = []string{": not found", "no such file or directory", "unable to find user", "unable to find group"}
+var notThere = []string{": not found", "no SSH key", "no such file or directory", "unable to find user", "unable to find group"}
 
 func noSpace(text string) bool {
 	text = strings.ToLower(text)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,6 +61,19 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+func TestForbidden(t *testing.T) {
+	b := mustNew(t, Options{})
+	parent := base(t, b)
+	for _, flag := range []string{"--network=host", "--security=insecure"} {
+		o := order(t, solvable(t, "FROM parent\nRUN "+flag+" true\n", memFS{}, parent, byContent))
+		_, err := b.Build(t.Context(), o, nil)
+		var mistake *pipeline.BuildError
+		if !errors.As(err, &mistake) || mistake.Line != 2 || !strings.Contains(err.Error(), flag+" is not allowed") {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
 func TestInfrastructureFaults(t *testing.T) {
 	b := mustNew(t, Options{})
 	parent := base(t, b)
@@ -106,37 +117,6 @@ func TestInfrastructureFaults(t *testing.T) {
 			}
 			t.Log(err)
 		})
-	}
-}
-
-func TestSecrets(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte("file-secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("LAB_TOKEN", "env-secret")
-	b := mustNew(t, Options{Secrets: map[string]Secret{
-		"token": {Env: "LAB_TOKEN"}, "key": {File: file}, "value": {Value: []byte("plain-secret")}, "other": {Value: []byte("not-for-you")},
-	}})
-	parent := base(t, b)
-	run := "FROM parent\nRUN --mount=type=secret,id=token --mount=type=secret,id=key --mount=type=secret,id=value --mount=type=secret,id=other " +
-		"cat /run/secrets/token /run/secrets/key /run/secrets/value | wc -c > /sizes; ls /run/secrets > /names\n"
-	o := order(t, solvable(t, run, memFS{}, parent, byContent))
-	o.Build.Secrets = []string{"token", "key", "value"}
-	img := mustBuild(t, b, o)
-	if got, _ := img.file(t, "/sizes"); strings.TrimSpace(got) != "33" {
-		t.Errorf("the secrets have %s bytes together", got)
-	}
-	if got, _ := img.file(t, "/names"); strings.Join(strings.Fields(got), " ") != "key token value" {
-		t.Errorf("secrets given: %q", got)
-	}
-	for _, path := range []string{"/run/secrets/token", "/run/secrets/key", "/run/secrets/value"} {
-		if content, ok := img.file(t, path); ok && content != "" {
-			t.Errorf("%s is in the image: %q", path, content)
-		}
-	}
-	if strings.Contains(string(img.config), "secret-") {
-		t.Errorf("the configuration holds a secret: %s", img.config)
 	}
 }
 

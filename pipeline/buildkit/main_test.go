@@ -113,6 +113,7 @@ func newTestRegistry() *testRegistry {
 		r.mu.Unlock()
 		if fail != nil {
 			if status := fail(req); status != 0 {
+				w.Header().Set("WWW-Authenticate", `Basic realm="lab"`)
 				w.WriteHeader(status)
 				return
 			}

@@ -67,6 +67,9 @@ func (b *Builder) solveOptions(order pipeline.Order, files *guard) (client.Solve
 	if order.Build.Definition == nil {
 		return client.SolveOpt{}, errors.New("the order has no definition")
 	}
+	if err := forbidden(order.Build.Definition); err != nil {
+		return client.SolveOpt{}, err
+	}
 	export, err := b.export(order)
 	if err != nil {
 		return client.SolveOpt{}, err

@@ -18,6 +18,7 @@ func writeConfig(path string, o Options) error {
 	// The history of builds is in our own records; keeping it twice costs
 	// milliseconds a build.
 	b.WriteString("[history]\nmaxEntries = 0\n\n[worker.oci]\ngc = true\n")
+	fmt.Fprintf(&b, "defaultCgroupParent = %q\n", cgroup(o.Root))
 	if o.MaxUsedSpace > 0 {
 		fmt.Fprintf(&b, "maxUsedSpace = \"%d\"\n", o.MaxUsedSpace)
 	}

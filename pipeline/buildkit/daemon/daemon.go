@@ -107,6 +107,7 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err := writeConfig(config, o); err != nil {
 		return nil, err
 	}
+	sweepCgroups(o.Root) // of a daemon that was killed
 	d := &Daemon{options: o, socket: filepath.Join(sockets, "buildkitd.sock")}
 	// A socket that is there is a dead daemon's: we hold the lock.
 	if err := os.Remove(d.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -185,6 +186,7 @@ func (d *Daemon) Stop(ctx context.Context) {
 		d.process.kill()
 		<-d.process.ended
 	}
+	sweepCgroups(d.options.Root)
 }
 
 // find returns the path of the buildkitd to run, and checks for what it needs.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -244,6 +245,7 @@ func TestKeep(t *testing.T) {
 // build: neither the daemon nor the build's container may outlive it.
 func TestKillLeavesNothing(t *testing.T) {
 	path, dir := binary(t), root(t)
+	before, _ := filepath.Glob("/run/runc/*")
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), agentRoot+"="+dir, "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
 	cmd.Stderr = os.Stderr
@@ -271,6 +273,13 @@ func TestKillLeavesNothing(t *testing.T) {
 		t.Errorf("processes %v of the build are left", left)
 	}
 	answers(t, d.Address())
+	d.Stop(t.Context())
+	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + cgroup(dir)); len(left) > 0 {
+		t.Errorf("control groups %v are left", left)
+	}
+	if after, _ := filepath.Glob("/run/runc/*"); !slices.Equal(before, after) {
+		t.Errorf("containers before %v, after %v", before, after)
+	}
 }
 
 // agent runs a daemon and on it a build that does not end.
