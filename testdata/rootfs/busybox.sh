@@ -2,8 +2,9 @@
 # busybox.sh OUT: the smallest root file system a RUN step works in: Debian's
 # static busybox and its applets as links. Needs no network and no root.
 #
-# OUT ending in .tar.gz becomes an archive, anything else a new directory. The
-# archive depends on the busybox binary alone: same busybox, same bytes.
+# OUT ending in .tar.gz becomes an archive, anything else a directory, new or
+# empty. The archive depends on the busybox binary alone: same busybox, same
+# bytes.
 set -eu
 
 out=${1:?usage: busybox.sh OUT_DIR|OUT.tar.gz}
@@ -26,7 +27,7 @@ esac
 
 umask 022
 mkdir -p "$(dirname "$out")"
-mkdir "$root"
+mkdir -p "$root"
 cd "$root"
 mkdir -p bin dev etc proc root sys tmp usr/bin usr/local/bin var/tmp
 chmod 0700 root

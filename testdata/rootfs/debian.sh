@@ -2,9 +2,10 @@
 # debian.sh OUT: a minimal Debian root file system, on which a framework layer
 # can apt-get install PyTorch. Needs mmdebstrap, root, and a Debian mirror.
 #
-# OUT ending in .tar.gz becomes an archive, anything else a new directory. The
-# first call takes about a minute; later ones copy its result from the cache
-# until this script or the suite changes. Delete the cache for newer packages.
+# OUT ending in .tar.gz becomes an archive, anything else a directory, new or
+# empty. The first call takes about 90 seconds; later ones copy its result from
+# the cache until this script or the suite changes. Delete the cache for newer
+# packages.
 #
 #   LAB_SUITE        Debian's suite (default bookworm)
 #   LAB_APT_SOURCES  a sources.list or .sources file for the mirrors (default:
@@ -78,7 +79,7 @@ mkdir -p "$(dirname "$out")"
 case $out in
 *.tar.gz) cp "$kept" "$out" ;;
 *)
-    mkdir "$out"
+    mkdir -p "$out"
     tar --extract --gzip --numeric-owner --file="$kept" --directory="$out"
     ;;
 esac
