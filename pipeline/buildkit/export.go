@@ -23,9 +23,9 @@ const Epoch = layers.ContextTime
 // theirs.
 type Compression string
 
-// The compressions. Zstd packs a 180 MB layer in a fifth of gzip's time and
-// somewhat smaller; it needs containerd 1.5, CRI-O 1.21 or Docker 23 on the
-// nodes.
+// The compressions. A layer of 200 MB of libraries builds with zstd in 4 s to
+// 73 MB, with gzip in 10 s to 76 MB (two cores). Zstd needs containerd 1.5,
+// CRI-O 1.21 or Docker 23 on the nodes.
 const (
 	Zstd Compression = "zstd"
 	Gzip Compression = "gzip"
@@ -117,8 +117,7 @@ func unmarshalField[M ~map[string]V, V any](data json.RawMessage, into *M) error
 	return json.Unmarshal(data, into)
 }
 
-// caches are the registry caches of a layer. FROM and COPY --from of the same
-// cache mean nothing to them; a layer's name is its tag.
+// caches are the registry caches of a layer; its name is their tag.
 func (b *Builder) caches(layer layers.Name) (imports, exports []client.CacheOptionsEntry) {
 	entry := func(repository string, more map[string]string) client.CacheOptionsEntry {
 		attrs := map[string]string{"ref": repository + ":" + string(layer)}

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tonistiigi/fsutil"
 
 	"github.com/lab-layers/lab-layers/pipeline"
 )
@@ -76,6 +80,37 @@ func TestFaultPasses(t *testing.T) {
 		o.Build = solvable(t, "FROM scratch\nCOPY f /\n", memFS{{path: "f", data: long}}, nil, hint)
 		if got, _ := mustBuild(t, b, o).file(t, "f"); got != long {
 			t.Errorf("after the fault f has %d bytes, want %d", len(got), len(long))
+		}
+	}
+}
+
+// TestGuardPassesTrees sends what else a context holds besides plain files.
+func TestGuardPassesTrees(t *testing.T) {
+	dir := t.TempDir()
+	for path, data := range map[string]string{"a/b/c.py": "deep", "a-b": "", "z": "last"} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, target := range map[string]string{"link": "a/b/c.py", "dangling": "nowhere"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := fsutil.NewFS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := order(t, solvable(t, "FROM scratch\nCOPY . /all/\nCOPY link /one\n", nil, nil, byContent))
+	o.Build.Files = files
+	img := mustBuild(t, mustNew(t, Options{}), o)
+	for path, want := range map[string]string{"/all/a/b/c.py": "deep", "/all/a-b": "", "/all/z": "last", "/one": "deep"} {
+		if got, ok := img.file(t, path); !ok || got != want {
+			t.Errorf("%s is %q, %t", path, got, ok)
 		}
 	}
 }

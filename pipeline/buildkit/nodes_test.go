@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -95,6 +96,24 @@ func TestUnreachable(t *testing.T) {
 	var mistake *pipeline.BuildError
 	if err == nil || !strings.Contains(err.Error(), refusing) || errors.As(err, &mistake) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	n := &node{places: make(chan struct{}, 1)}
+	leave, err := n.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("superseded")
+	cancel(why)
+	if _, err := n.enter(ctx); !errors.Is(err, why) {
+		t.Errorf("a second build enters: %v", err)
+	}
+	leave()
+	if _, err := n.enter(t.Context()); err != nil {
+		t.Errorf("a place given back is not free: %v", err)
 	}
 }
 
