@@ -1,0 +1,114 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// Digest resolves a tag or digest by one HEAD; ok is false if the registry does
+// not have it. For an index it is the index's digest.
+func (c *Client) Digest(ctx context.Context, repository, tagOrDigest string) (d digest.Digest, ok bool, err error) {
+	at, err := c.referred(repository, tagOrDigest)
+	if err != nil {
+		return "", false, fmt.Errorf("look up digest: %w", err)
+	}
+	err = c.shortly(ctx, "look up", at, func(ctx context.Context, door *door) (err error) {
+		d, err = door.digest(ctx, at)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "", false, nil
+	case err != nil:
+		return "", false, err
+	}
+	return d, true, nil
+}
+
+func (d *door) digest(ctx context.Context, at place) (digest.Digest, error) {
+	got, err := d.puller.Head(ctx, at.ref())
+	if err != nil {
+		return "", err
+	}
+	return digest.Digest(got.Digest.String()), known(got.MediaType)
+}
+
+// Inspect reads an image's configuration and lists its blobs. Manifest and
+// configuration have the digests by which they were asked for.
+func (c *Client) Inspect(ctx context.Context, repository string, d digest.Digest) (config []byte, list []pipeline.Blob, err error) {
+	at, err := c.digested(repository, d)
+	if err != nil {
+		return nil, nil, fmt.Errorf("inspect: %w", err)
+	}
+	err = c.shortly(ctx, "inspect", at, func(ctx context.Context, door *door) error {
+		m, body, err := door.image(ctx, at, c.platform)
+		if err != nil {
+			return err
+		}
+		if config, err = door.config(ctx, at, body); err != nil {
+			return err
+		}
+		list, err = blobs(body, config)
+		c.remember(at.repo, m)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return config, list, nil
+}
+
+// Resolve describes an image from outside by its reference as in a FROM line:
+// the digest of the platform's manifest and the image configuration. The error
+// is [ErrNotFound], [ErrUnauthorized] or [ErrUnreachable] where it is one.
+func (c *Client) Resolve(ctx context.Context, ref, platform string) (d digest.Digest, config []byte, err error) {
+	parsed, err := name.ParseReference(ref, name.WeakValidation)
+	if err != nil {
+		return "", nil, fmt.Errorf("resolve %q: %w", ref, err)
+	}
+	wanted, err := parsePlatform(platform)
+	if err != nil {
+		return "", nil, fmt.Errorf("resolve %q: %w", ref, err)
+	}
+	at, err := c.referred(parsed.Context().Name(), parsed.Identifier())
+	if err != nil {
+		return "", nil, fmt.Errorf("resolve: %w", err)
+	}
+	err = c.shortly(ctx, "resolve", at, func(ctx context.Context, door *door) error {
+		m, body, err := door.image(ctx, at, wanted)
+		if err != nil {
+			return err
+		}
+		d = m.digest
+		config, err = door.config(ctx, at, body)
+		return err
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return d, config, nil
+}
+
+// Open streams a blob as it is stored. Reading to the end checks its digest.
+// There is no limit on the whole time, only on silence.
+func (c *Client) Open(ctx context.Context, repository string, d digest.Digest) (r io.ReadCloser, err error) {
+	at, err := c.digested(repository, d)
+	if err != nil {
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	err = c.within(ctx, "open blob", at, func(ctx context.Context, door *door) error {
+		layer, err := door.puller.Layer(ctx, at.repo.Digest(at.reference))
+		if err == nil {
+			r, err = layer.Compressed()
+		}
+		return err
+	})
+	return r, err
+}
