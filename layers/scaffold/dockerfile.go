@@ -15,6 +15,8 @@ import (
 // maxInstructions of one Dockerfile, as of a layer.
 const maxInstructions = 1500
 
+var errNoFrom = errors.New("has no FROM: a part that something else puts together")
+
 // dockerfile is a parsed Dockerfile.
 type dockerfile struct {
 	path   string
@@ -25,11 +27,14 @@ type dockerfile struct {
 
 // readDockerfile parses a Dockerfile. The error is told to the user as the
 // reason why no layer is made of it.
-func (r *repository) readDockerfile(name string) (*dockerfile, error) {
-	text, err := r.read(name, layers.MaxDockerfile)
+//
+// left is how many bytes may still be read, of all Dockerfiles together.
+func (r *repository) readDockerfile(name string, left *int64) (*dockerfile, error) {
+	text, err := r.read(name, min(layers.MaxDockerfile, *left))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("was not read: %w", err)
 	}
+	*left -= int64(len(text))
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("is empty")
 	}
@@ -41,7 +46,7 @@ func (r *repository) readDockerfile(name string) (*dockerfile, error) {
 		return nil, fmt.Errorf("has %d instructions, at most %d are read", n, maxInstructions)
 	}
 	if !hasFrom(parsed.AST) {
-		return nil, errors.New("has no FROM: a part that something else puts together")
+		return nil, errNoFrom
 	}
 	list, meta, err := instructions.Parse(parsed.AST, nil)
 	if err != nil {

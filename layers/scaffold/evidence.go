@@ -11,6 +11,9 @@ type build struct {
 	args       map[string]string
 	names      []string // what the image is called: names or references
 	parent     string   // name of the image it stands on; empty if not said
+	// sure says that parent is what the image stands on, not only something
+	// that is made before it.
+	sure bool
 }
 
 // isEvidence goes by a file's name.

@@ -1,11 +1,11 @@
 package scaffold
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
-	"strings"
 )
 
 // images are all images of a repository, and how they hang together.
@@ -14,30 +14,32 @@ type images struct {
 	list   []*image
 	broken []LeftOut // Dockerfiles that no image can be made of
 	byCall map[string][]*image
+	byFile map[*dockerfile][]*image
 }
 
 // newImages finds the images that the Dockerfiles make: of each its last
 // stage, further stages that stand for images of their own, and variants that
 // another file builds with other arguments.
 func newImages(repo *repository) *images {
-	set := &images{repo: repo}
+	set := &images{repo: repo, byFile: map[*dockerfile][]*image{}}
 	said := map[string][]build{}
 	for _, b := range repo.readBuilds() {
-		if _, real, err := repo.find(b.dockerfile); err == nil {
-			b.dockerfile = strings.TrimPrefix(path.Clean("/"+b.dockerfile), "/")
-			_ = real
-			said[b.dockerfile] = append(said[b.dockerfile], b)
-		}
+		file := path.Clean("/" + b.dockerfile)[1:]
+		said[file] = append(said[file], b)
 	}
+	left := int64(maxTotal)
+	parts := map[string]bool{} // directories with Dockerfiles that have no FROM
 	for _, name := range repo.dockerfiles {
-		file, err := repo.readDockerfile(name)
+		file, err := repo.readDockerfile(name, &left)
 		if err != nil {
+			parts[path.Dir(name)] = parts[path.Dir(name)] || errors.Is(err, errNoFrom)
 			set.broken = append(set.broken, LeftOut{Dockerfile: name, Reason: err.Error()})
 			continue
 		}
 		set.addFile(file, said[name])
 	}
 	set.leaveOut()
+	set.leaveOutHeads(parts)
 	for i, img := range set.list {
 		img.order = i
 	}
@@ -76,7 +78,8 @@ func (s *images) addVariants(file *dockerfile, stage int, target string, said []
 	for _, b := range said {
 		args := relevant(file, b.args)
 		at := slices.IndexFunc(variants, func(v *image) bool {
-			return maps.Equal(v.args, args) && v.said[0].parent == b.parent && (b.parent == "" || v.said[0].names[0] == b.names[0])
+			first := v.said[0]
+			return maps.Equal(v.args, args) && first.parent == b.parent && (b.parent == "" || slices.Equal(first.names, b.names))
 		})
 		if at >= 0 {
 			variants[at].said = append(variants[at].said, b)
@@ -132,6 +135,22 @@ func (s *images) leaveOut() {
 		if img.leftOut != "" {
 			img.doubt("The Dockerfile %s.", img.leftOut)
 			img.leftOut = ""
+		}
+	}
+}
+
+// leaveOutHeads leaves out Dockerfiles that lie among parts without FROM: they
+// are the heads of files that something else puts together.
+func (s *images) leaveOutHeads(parts map[string]bool) {
+	kept := 0
+	for _, img := range s.list {
+		if !parts[img.dir()] && img.leftOut == "" {
+			kept++
+		}
+	}
+	for _, img := range s.list {
+		if parts[img.dir()] && img.leftOut == "" && kept > 0 && len(img.said) == 0 {
+			img.leftOut = "lies among parts without FROM, which something else puts together"
 		}
 	}
 }

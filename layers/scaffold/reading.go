@@ -35,12 +35,19 @@ type reader struct {
 	global scope
 	bases  []string
 	ends   map[int]scope // what is set at the end of a stage
+	until  int           // a stage that another layer builds; -1 for none
 	out    reading
 }
 
 // read finds what the stage's build reads under the given build arguments.
 func (d *dockerfile) read(stage int, args map[string]string) reading {
-	r := &reader{dockerfile: d, args: args, global: d.global(args), ends: map[int]scope{}}
+	return d.readUntil(stage, -1, args)
+}
+
+// readUntil is read where another layer builds one of the stages below: what
+// that stage reads is not the target's.
+func (d *dockerfile) readUntil(stage, until int, args map[string]string) reading {
+	r := &reader{dockerfile: d, args: args, global: d.global(args), ends: map[int]scope{}, until: until}
 	r.bases = make([]string, len(d.list))
 	for i, s := range d.list {
 		r.bases[i], _, _ = r.global.expand(s.BaseName)
@@ -71,6 +78,12 @@ func (r *reader) below(i int) int {
 func (r *reader) stage(i int) scope {
 	if end, ok := r.ends[i]; ok {
 		return end
+	}
+	if i == r.until {
+		before := r.out
+		defer func() {
+			r.out.others, r.out.sources, r.out.runs, r.out.onbuild = before.others, before.sources, before.runs, before.onbuild
+		}()
 	}
 	env := scope{r.global.lex, map[string]string{}}
 	if j := r.below(i); j >= 0 {
@@ -154,7 +167,7 @@ func (r *reader) image(ref string) {
 func (r *reader) source(env scope, paths ...string) {
 	for _, path := range paths {
 		value, unset, ok := env.expand(path)
-		if !ok || len(unset) > 0 || value == "" || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") || strings.HasPrefix(value, "<<") {
+		if !ok || len(unset) > 0 || value == "" || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") || strings.HasPrefix(value, "<<") || path == ".git" {
 			continue
 		}
 		if !slices.Contains(r.out.sources, value) {

@@ -47,7 +47,7 @@ func validReference(s string) bool {
 // the same name is not yet the image.
 var publishers = words(`nvidia pytorch tensorflow jupyter jupyterhub rocker
 	continuumio conda condaforge mambaorg huggingface rapidsai kaggle bitnami
-	rstudio posit kubeflow kubeflownotebookswg pangeo dask ray rayproject
+	rstudio posit kubeflownotebookswg dask ray rayproject
 	apache intel amd rocm paddlepaddle mxnet ultralytics openmmlab
 	microsoft azureml linuxserver gitpod codercom anaconda quansight lambdal
 	deepspeed vllm ollama google cloudera sclorg centos ubi8 ubi9 fedora

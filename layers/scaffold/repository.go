@@ -15,6 +15,8 @@ const (
 	maxDockerfiles = 10_000
 	maxEntries     = 1_000_000 // files and directories of the tree
 	maxDepth       = 256       // directories
+	maxTotal       = 128 << 20 // bytes of all Dockerfiles
+	maxNamesakes   = 500       // images of one name that a FROM line is matched with
 	maxEvidence    = 512 << 10 // bytes of a compose file or the like
 	maxEvidences   = 2_000     // such files
 	maxPackages    = 128 << 10 // bytes of a list of packages

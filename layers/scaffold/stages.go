@@ -1,6 +1,7 @@
 package scaffold
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -41,7 +42,7 @@ func (d *dockerfile) ownStages() map[int]bool {
 	below := make([]int, n)   // the stage a stage stands on
 	copied := make([]bool, n) // something copies from it
 	used := make([]bool, n)   // some stage stands on it
-	reader := &reader{dockerfile: d, global: d.global(nil), ends: map[int]scope{}, bases: make([]string, n)}
+	reader := &reader{dockerfile: d, global: d.global(nil), bases: make([]string, n)}
 	for i, s := range d.list {
 		reader.bases[i], _, _ = reader.global.expand(s.BaseName)
 	}
@@ -51,7 +52,13 @@ func (d *dockerfile) ownStages() map[int]bool {
 			used[below[i]] = true
 		}
 		for _, name := range d.copiesFrom(i) {
-			if j := d.find(name); name != "" && j >= 0 && j < i {
+			j := -1
+			if n, err := strconv.Atoi(name); err == nil {
+				j = n
+			} else if name != "" {
+				j = d.find(name)
+			}
+			if j >= 0 && j < i {
 				copied[j] = true
 			}
 		}
@@ -65,13 +72,17 @@ func (d *dockerfile) ownStages() map[int]bool {
 		}
 	}
 	// What several ends share, or a framework below the end, splits a chain.
+	installs := make([]bool, n)
+	for i := range d.list {
+		installs[i] = n > 1 && len(frameworksIn(d.runsOf(i), d.list[i].Name)) > 0
+	}
 	shares := make([]int, n)
 	split := make([]bool, n)
 	for end := range own {
 		framework := false
 		for i := below[end]; i >= 0; i = below[i] {
 			shares[i]++
-			framework = framework || len(frameworksIn(d.runsOf(i), d.list[i].Name)) > 0
+			framework = framework || installs[i]
 			split[i] = framework
 		}
 	}
