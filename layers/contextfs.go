@@ -60,7 +60,7 @@ func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.W
 	}
 	entries, err := c.tree.Tree(id)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	for _, entry := range byName(entries) {
 		name := entry.Name
@@ -97,7 +97,11 @@ func (c contextFS) Open(name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.tree.Open(entry.ID)
+	r, err := c.tree.Open(entry.ID)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return r, nil
 }
 
 // byName sorts entries by plain name; Git has "foo-bar" before "foo/".
@@ -150,7 +154,7 @@ func (c contextFS) info(name string, entry Entry) (fs.FileInfo, error) {
 	case !entry.IsDir():
 		size, err := c.tree.Size(entry.ID)
 		if err != nil {
-			return nil, fmt.Errorf("size of %s: %w", name, err)
+			return nil, fmt.Errorf("size of %s: %w", name, unreadable(err))
 		}
 		stat.Size = size
 	}

@@ -134,6 +134,41 @@ func TestHostileTrees(t *testing.T) {
 	})
 }
 
+// TestMissingObjectsFailThePlan holds that an object database with a hole in it
+// never gives a key: the filters on the way take "does not exist" for "is not
+// in the context".
+func TestMissingObjectsFailThePlan(t *testing.T) {
+	o := newMemory()
+	files := map[string]Entry{
+		"a/Dockerfile": {Mode: ModeFile, ID: o.blob("FROM scratch\nCOPY . /\n")},
+		"a/sub/x":      {Mode: ModeFile, ID: o.blob("x")},
+		"a/link":       {Mode: ModeSymlink, ID: o.blob("sub")},
+	}
+	tree := o.tree(files)
+	sub, err := tree.Entry("a/sub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &Config{Platform: "linux/amd64", Layers: []Layer{{Name: "a", Kind: Base, Context: "a", Dockerfile: "a/Dockerfile"}}}
+	for name, id := range map[string]ObjectID{"tree": sub.ID, "link": files["a/link"].ID, "Dockerfile": files["a/Dockerfile"].ID, "root": tree.Root} {
+		hole := newMemory()
+		for k, v := range o.trees {
+			if k != id {
+				hole.trees[k] = v
+			}
+		}
+		for k, v := range o.blobs {
+			if k != id {
+				hole.blobs[k] = v
+			}
+		}
+		plan, err := NewPlanner(nil, Settings{}).Plan(context.Background(), Tree{Objects: hole, Root: tree.Root}, cfg)
+		if err == nil {
+			t.Errorf("without the %s: key %q, step %s, fault %q", name, plan.Layers[0].Key, plan.Layers[0].Step, plan.Layers[0].Fault)
+		}
+	}
+}
+
 // FuzzDockerfile holds that no Dockerfile makes the planner panic, and that
 // planning is a function of the content.
 func FuzzDockerfile(f *testing.F) {

@@ -29,7 +29,13 @@ func (m *memory) Tree(id ObjectID) ([]Entry, error) {
 	return entries, nil
 }
 
-func (m *memory) Size(id ObjectID) (int64, error) { return int64(len(m.blobs[id])), nil }
+func (m *memory) Size(id ObjectID) (int64, error) {
+	data, ok := m.blobs[id]
+	if !ok {
+		return 0, fmt.Errorf("blob %s: %w", id, fs.ErrNotExist)
+	}
+	return int64(len(data)), nil
+}
 
 func (m *memory) Open(id ObjectID) (io.ReadCloser, error) {
 	data, ok := m.blobs[id]

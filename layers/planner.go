@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/errgroup"
 )
 
 // keySchema goes into every key. Raise it when keys change their meaning.
@@ -72,29 +75,58 @@ func cache[K comparable, V any](size int) *lru.Cache[K, V] {
 //
 // The error says that the tree or an image outside could not be read.
 func (p *Planner) Plan(ctx context.Context, tree Tree, cfg *Config) (*Plan, error) {
-	plan := &Plan{Layers: make([]*PlannedLayer, 0, len(cfg.Layers))}
-	planned := make(map[Name]*PlannedLayer, len(cfg.Layers))
 	pass := &pass{Planner: p, tree: tree, platform: cfg.Platform, outside: once(p.outside)}
+	plan := &Plan{Layers: make([]*PlannedLayer, len(cfg.Layers))}
+	planned := make(map[Name]*PlannedLayer, len(cfg.Layers))
+	done := make(map[Name]chan struct{}, len(cfg.Layers))
+	for i, layer := range cfg.Layers {
+		plan.Layers[i] = newPlannedLayer(layer)
+		planned[layer.Name] = plan.Layers[i]
+		done[layer.Name] = make(chan struct{})
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, layer := range cfg.Layers {
-		out := &PlannedLayer{
-			Name: layer.Name, Kind: layer.Kind, Context: layer.Context,
-			Dockerfile: layer.Dockerfile, Target: layer.Target, Step: Build,
-			Reasons: []Reason{}, ChangedPaths: []string{},
-		}
-		if layer.Parent != "" {
-			out.Parent = &layer.Parent
-		}
-		if err := pass.layer(ctx, layer, out, planned[layer.Parent]); err != nil {
-			var fault *layerFault
-			if !errors.As(err, &fault) {
-				return nil, fmt.Errorf("plan %s: %w", layer.Name, err)
+		group.Go(func() error {
+			defer close(done[layer.Name])
+			if layer.Parent != "" {
+				<-done[layer.Parent]
 			}
-			out.Fault = fault.Error()
-		}
-		plan.Layers = append(plan.Layers, out)
-		planned[layer.Name] = out
+			places <- struct{}{}
+			defer func() { <-places }()
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			out := planned[layer.Name]
+			err := pass.layer(ctx, layer, out, planned[layer.Parent])
+			var fault *layerFault
+			var hole *objectError
+			if errors.As(err, &fault) && !errors.As(err, &hole) {
+				out.Fault = fault.Error()
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("plan %s: %w", layer.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	return plan, nil
+}
+
+func newPlannedLayer(layer Layer) *PlannedLayer {
+	out := &PlannedLayer{
+		Name: layer.Name, Kind: layer.Kind, Context: layer.Context,
+		Dockerfile: layer.Dockerfile, Target: layer.Target, Step: Build,
+		Reasons: []Reason{}, ChangedPaths: []string{},
+	}
+	if layer.Parent != "" {
+		out.Parent = &layer.Parent
+	}
+	return out
 }
 
 // layerFault is a mistake in the repository that concerns one layer.
@@ -115,8 +147,11 @@ func once(outside Outside) Outside {
 		ok    bool
 		err   error
 	}
+	var mu sync.Mutex
 	answers := map[string]answer{}
 	return func(ctx context.Context, ref, platform string) (OutsideImage, bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		a, known := answers[ref]
 		if !known {
 			a.image, a.ok, a.err = outside(ctx, ref, platform)

@@ -3,7 +3,7 @@ package layers
 import (
 	"context"
 	"encoding/json"
-	"flag"
+	goflag "flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var updatePlans = flag.Bool("update-plans", false, "write the plans that the cases expect")
+var updatePlans = goflag.Bool("update-plans", false, "write the plans that the cases expect")
 
 // TestPlanCases plays the cases of testdata/plan. A case is a repository, and
 // then commits on top of it, one after the other: the files of commit X stand

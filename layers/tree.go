@@ -34,7 +34,7 @@ func (t Tree) Entry(name string) (Entry, error) {
 		}
 		entries, err := t.Tree(at.ID)
 		if err != nil {
-			return Entry{}, err
+			return Entry{}, unreadable(err)
 		}
 		found, ok := find(entries, part)
 		if !ok {
@@ -44,6 +44,16 @@ func (t Tree) Entry(name string) (Entry, error) {
 	}
 	return at, nil
 }
+
+// unreadable hides what kind of error an object database gave: an object that
+// is missing there must never pass for a path that a commit does not have, as
+// it would narrow what a layer reads.
+func unreadable(err error) error { return &objectError{err} }
+
+// objectError is the object database's fault, not the repository's people's.
+type objectError struct{ err error }
+
+func (e *objectError) Error() string { return "read the repository's objects: " + e.err.Error() }
 
 // find looks a name up among entries in Git's order, in which a directory
 // stands where its name with a slash would.
@@ -98,14 +108,14 @@ func (t Tree) ReadFile(name string, limit int64) ([]byte, error) {
 func (t Tree) ReadBlob(id ObjectID, limit int64) ([]byte, error) {
 	size, err := t.Size(id)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	if size > limit {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrTooLarge, size, limit)
 	}
 	r, err := t.Open(id)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	defer r.Close()
 	data := make([]byte, size)
