@@ -3,6 +3,7 @@ package layers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,8 +25,13 @@ type OutsideImage struct {
 	Config []byte
 }
 
+// ErrNoImage says that the registry of an image from outside does not have it,
+// or does not show it to us: a mistake in the Dockerfile that names it.
+var ErrNoImage = errors.New("no such image")
+
 // Outside describes images from outside. ok is false for an image that cannot
-// be looked up: it then counts by its reference alone. An error fails the plan.
+// be looked up: it then counts by its reference alone. An error that wraps
+// [ErrNoImage] is a fault of the layer; any other fails the plan.
 type Outside func(ctx context.Context, ref, platform string) (image OutsideImage, ok bool, err error)
 
 // Unresolved knows no image: for planning without a network.

@@ -157,7 +157,7 @@ func once(outside Outside) Outside {
 			a.image, a.ok, a.err = outside(ctx, ref, platform)
 			answers[ref] = a
 		}
-		if a.err != nil {
+		if a.err != nil && !errors.Is(a.err, ErrNoImage) {
 			a.err = &outsideError{a.err}
 		}
 		return a.image, a.ok, a.err

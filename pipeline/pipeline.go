@@ -57,7 +57,7 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Ke
 			keys = append(keys, layer.Key)
 		}
 	}
-	known, err := p.Ledger.Images(ctx, keys)
+	known, err := p.lookup(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("look up images: %w", err)
 	}
@@ -92,6 +92,25 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Ke
 	return images, nil
 }
 
+// The ledger has repositories relative to the prefix, so that its records stay
+// true when the registry moves, as an embedded one does whose port is taken.
+
+func (p *Pipeline) lookup(ctx context.Context, keys []layers.Key) (map[layers.Key]Image, error) {
+	images, err := p.Ledger.Images(ctx, keys)
+	for key, image := range images {
+		image.Repository = p.Prefix + "/" + image.Repository
+		images[key] = image
+	}
+	return images, err
+}
+
+func (p *Pipeline) publish(ctx context.Context, image Image) (Image, error) {
+	image.Repository = strings.TrimPrefix(image.Repository, p.Prefix+"/")
+	winner, err := p.Ledger.Publish(ctx, image)
+	winner.Repository = p.Prefix + "/" + winner.Repository
+	return winner, err
+}
+
 // confirm asks the registry for a recorded image, and forgets it if it is gone.
 func (p *Pipeline) confirm(ctx context.Context, image Image) (*Image, error) {
 	_, ok, err := p.Registry.Digest(ctx, image.Repository, image.Digest.String())
@@ -121,7 +140,7 @@ func (p *Pipeline) adopt(ctx context.Context, layer *layers.PlannedLayer) (*Imag
 	if label(image.Config, keyLabel) != string(layer.Key) {
 		return nil, nil
 	}
-	winner, err := p.Ledger.Publish(ctx, image)
+	winner, err := p.publish(ctx, image)
 	return &winner, err
 }
 
@@ -230,7 +249,7 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 
 // build makes one image, unless another build of the same key has just done it.
 func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent *Image, out *Outcome, progress func(Event)) error {
-	known, err := p.Ledger.Images(ctx, []layers.Key{layer.Key})
+	known, err := p.lookup(ctx, []layers.Key{layer.Key})
 	if err != nil {
 		return err
 	}
@@ -258,7 +277,7 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	if err != nil {
 		return err
 	}
-	winner, err := p.Ledger.Publish(ctx, image)
+	winner, err := p.publish(ctx, image)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ type Registry interface {
 	TagOnce(ctx context.Context, from string, d digest.Digest, to, tag string) error
 }
 
-// Ledger decides which image a key has.
+// Ledger decides which image a key has. It is given and gives repositories
+// relative to the registry's prefix.
 type Ledger interface {
 	// Images returns what is recorded for the keys; unknown ones are left out.
 	Images(ctx context.Context, keys []layers.Key) (map[layers.Key]Image, error)
