@@ -1,0 +1,245 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Times of the agent's loop.
+const (
+	// Lease is how long a claim on a run lasts without a sign of life.
+	Lease = time.Minute
+	// fetchLimit bounds each look at a remote.
+	fetchLimit = 10 * time.Minute
+	// recordLimit bounds writing a final state, also while shutting down.
+	recordLimit = 30 * time.Second
+)
+
+// Agent watches repositories and works off the runs that their moves give. Its
+// fields are set once, before Serve.
+type Agent struct {
+	Store   Store
+	Carrier *Carrier
+	Sources []Source
+	// Interval between two looks at a repository.
+	Interval time.Duration
+	// Workers is how many runs go on at once; 0 is 1.
+	Workers int
+	// Owner names this agent in its claims.
+	Owner string
+	// Progress is told of runs as they go.
+	Progress Progress
+	Log      *slog.Logger
+
+	sources map[string]Source
+	work    chan struct{}
+	looks   map[string]chan struct{}
+}
+
+// ErrShutdown is the cause with which a run is cut off when the agent stops.
+var ErrShutdown = errors.New("the agent is shutting down")
+
+// Serve polls and works until the context ends. Runs that are under way then
+// go back to the queue.
+func (a *Agent) Serve(ctx context.Context) error {
+	a.prepare()
+	var group sync.WaitGroup
+	for _, source := range a.Sources {
+		group.Go(func() { a.watch(ctx, source) })
+	}
+	for range max(1, a.Workers) {
+		group.Go(func() { a.worker(ctx) })
+	}
+	group.Wait()
+	return nil
+}
+
+func (a *Agent) prepare() {
+	a.work = make(chan struct{}, 1)
+	a.sources = map[string]Source{}
+	a.looks = map[string]chan struct{}{}
+	for _, source := range a.Sources {
+		a.sources[source.URL()] = source
+		a.looks[source.URL()] = make(chan struct{}, 1)
+	}
+}
+
+// Wake has a repository looked at soon. It is a hint: the refs decide.
+func (a *Agent) Wake(url string) {
+	if look, ok := a.looks[url]; ok {
+		signal(look)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// watch looks at one repository again and again.
+func (a *Agent) watch(ctx context.Context, source Source) {
+	failures := 0
+	for ctx.Err() == nil {
+		if err := a.Look(ctx, source); err != nil && ctx.Err() == nil {
+			failures++
+			a.Log.Warn("cannot read the repository", "repository", source.URL(), "error", err, "failures", failures)
+		} else {
+			failures = 0
+		}
+		// Jitter keeps many repositories from being asked in one moment.
+		pause := backoff(a.Interval, failures)
+		pause += time.Duration(rand.Int64N(int64(pause)/10 + 1))
+		a.wait(ctx, pause, a.looks[source.URL()])
+	}
+}
+
+// backoff doubles an interval for each failure, up to ten minutes.
+func backoff(interval time.Duration, failures int) time.Duration {
+	for range min(failures, 16) {
+		interval = min(2*interval, max(interval, 10*time.Minute))
+	}
+	return interval
+}
+
+func (a *Agent) wait(ctx context.Context, pause time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-timer.C:
+	}
+}
+
+// Look compares the refs of a repository with where they were last seen, and
+// records the moves with their runs.
+func (a *Agent) Look(ctx context.Context, source Source) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	id, err := a.Store.Repository(ctx, source.URL())
+	if err != nil {
+		return err
+	}
+	seen, err := a.Store.Refs(ctx, id)
+	if err != nil {
+		return err
+	}
+	now, err := source.Refs(ctx)
+	if err != nil {
+		return err
+	}
+	moves := movesBetween(id, source.URL(), seen, now)
+	if len(moves) == 0 {
+		return nil
+	}
+	runs, err := a.Store.Record(ctx, moves)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		a.Log.Info("a ref moved", "run", run.ID, "repository", source.URL(), "ref", run.Move.Ref, "old", run.Move.Old.Short(), "new", run.Move.New.Short())
+	}
+	if a.work != nil {
+		signal(a.work)
+	}
+	return nil
+}
+
+// worker works off runs until the context ends.
+func (a *Agent) worker(ctx context.Context) {
+	for ctx.Err() == nil {
+		worked, err := a.Work(ctx)
+		if err != nil && ctx.Err() == nil {
+			a.Log.Error("cannot work off a run", "error", err)
+		}
+		if !worked {
+			a.wait(ctx, time.Second+rand.N(time.Second), a.work)
+		}
+	}
+}
+
+// Work claims one run and carries it out; worked is false if there was none.
+func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
+	run, err := a.Store.Claim(ctx, a.Owner, Lease)
+	if err != nil || run == nil {
+		return false, err
+	}
+	log := a.Log.With("run", run.ID, "repository", run.Move.URL, "ref", run.Move.Ref, "commit", run.Move.New.Short())
+	source, ok := a.sources[run.Move.URL]
+	if !ok {
+		return true, a.finish(ctx, *run, Verdict{Run: run.ID, State: Cancelled, Reason: "the agent no longer watches this repository"})
+	}
+	log.Info("run started", "attempt", run.Attempt)
+	runCtx, cancel := context.WithCancelCause(ctx)
+	stop := a.keep(runCtx, run.ID, cancel)
+	verdict, err := a.Carrier.Carry(runCtx, source, *run, a.Progress)
+	stop()
+	cancel(nil)
+	switch {
+	case errors.Is(err, ErrLost):
+		log.Warn("another agent has taken the run over")
+		return true, nil
+	case ctx.Err() != nil && err != nil:
+		return true, a.release(ctx, *run, 0, ErrShutdown.Error())
+	case err != nil:
+		pause := backoff(2*time.Second, run.Attempt-1)
+		log.Warn("run failed for now", "error", err, "again_in", pause)
+		return true, a.release(ctx, *run, pause, err.Error())
+	}
+	if err := a.finish(ctx, *run, verdict); err != nil {
+		return true, err
+	}
+	log.Info("run ended", "state", verdict.State, "reason", verdict.Reason)
+	return true, nil
+}
+
+// keep prolongs a claim until stopped, and cuts the run off if it is lost.
+func (a *Agent) keep(ctx context.Context, run RunID, cut context.CancelCauseFunc) (stop func()) {
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		ticker := time.NewTicker(Lease / 4)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				if ok, err := a.Store.Extend(ctx, run, a.Owner, Lease); err == nil && !ok {
+					cut(ErrLost)
+				}
+			}
+		}
+	})
+	return func() { close(done); group.Wait() }
+}
+
+// finish records a verdict, also when the agent is about to stop.
+func (a *Agent) finish(ctx context.Context, run Run, verdict Verdict) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	defer cancel()
+	err := a.Store.Finish(ctx, a.Owner, verdict)
+	if errors.Is(err, ErrLost) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("record the end of run %d: %w", run.ID, err)
+	}
+	a.Progress.end(run, verdict)
+	return nil
+}
+
+func (a *Agent) release(ctx context.Context, run Run, pause time.Duration, reason string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	defer cancel()
+	return a.Store.Release(ctx, run.ID, a.Owner, pause, reason)
+}
