@@ -112,7 +112,7 @@ func planTree(t *testing.T, p *Planner, objects *memory, files map[string]Entry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := stubConfig(ConfigFile, data)
+	cfg, err := ParseConfig(ConfigFile, data)
 	if err != nil {
 		t.Fatal(err)
 	}
