@@ -12,8 +12,9 @@ import (
 
 // Times of the agent's loop.
 const (
-	// Lease is how long a claim on a run lasts without a sign of life.
-	Lease = time.Minute
+	// Lease is how long a claim on a run lasts without a sign of life: so long
+	// a killed agent's run waits for the next.
+	Lease = 20 * time.Second
 	// fetchLimit bounds each look at a remote.
 	fetchLimit = 10 * time.Minute
 	// recordLimit bounds writing a final state, also while shutting down.
@@ -100,10 +101,13 @@ func (a *Agent) watch(ctx context.Context, source Source) {
 	}
 }
 
-// backoff doubles an interval for each failure, up to ten minutes.
+// longestPause is how long after an outage ends it may go unnoticed.
+const longestPause = time.Minute
+
+// backoff doubles an interval for each failure, up to the longest pause.
 func backoff(interval time.Duration, failures int) time.Duration {
 	for range min(failures, 16) {
-		interval = min(2*interval, max(interval, 10*time.Minute))
+		interval = min(2*interval, max(interval, longestPause))
 	}
 	return interval
 }
