@@ -44,13 +44,23 @@ type Layer struct {
 	SSH     []string
 	// Position is where lab-layers.yaml names the layer.
 	Position Position
+
+	at layerPlaces
+}
+
+// layerPlaces is where lab-layers.yaml gives a layer's fields; unknown for
+// those that have their defaults.
+type layerPlaces struct {
+	Kind, Parent, From, Context, Dockerfile, Target Position
 }
 
 // RefRule says which tags a ref gives to every layer of its snapshot.
 type RefRule struct {
-	// Ref is a pattern over full ref names, such as refs/heads/feature/**.
+	// Ref is a pattern over full ref names, such as refs/heads/feature/**: "*"
+	// stands for any characters but a slash, "**" for any characters.
 	Ref string
-	// Tags are templates: {branch}, {tag} and {commit} are replaced.
+	// Tags are templates: {branch}, {tag} and {commit} are replaced. Refs of a
+	// rule without any are not built.
 	Tags []string
 	// TTL is how long temporary tags stay after the ref last moved; 0 makes
 	// them lasting.
@@ -61,17 +71,17 @@ type RefRule struct {
 
 // Position is a place in a file; lines and columns count from 1, 0 is unknown.
 type Position struct {
-	File   string
-	Line   int
-	Column int
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
 }
 
 // Fault is one mistake in what a person wrote.
 type Fault struct {
 	Position
 	// Problem says what is wrong; Remedy what to do about it.
-	Problem string
-	Remedy  string
+	Problem string `json:"problem"`
+	Remedy  string `json:"remedy,omitempty"`
 }
 
 // Faults is every mistake found, in the order of the files. It is an error.
@@ -79,7 +89,7 @@ type Faults []Fault
 
 // TagSet is what a ref's tags are called at a commit.
 type TagSet struct {
-	Names     []string
-	TTL       time.Duration
-	Immutable bool
+	Names     []string      `json:"names"`
+	TTL       time.Duration `json:"ttl"` // nanoseconds; 0 for lasting tags
+	Immutable bool          `json:"immutable"`
 }
