@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/agent"
+)
+
+// Finish writes a verdict in one transaction: what became of each layer, the
+// snapshot, the tags, and the run's final state. Its images must have been
+// published. The error wraps [agent.ErrLost] if another owner has the run;
+// nothing is written then. The same verdict again is no error and changes
+// nothing.
+func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error {
+	if !v.State.Final() {
+		return fmt.Errorf("finish run %d: %q is not a final state", v.Run, v.State)
+	}
+	owner, v.Reason = cut(owner, maxShort), cut(v.Reason, maxShort)
+	err := s.transact(ctx, repeatable, func(tx pgx.Tx) error {
+		repository, ref, err := claimed(ctx, tx, owner, v)
+		if errors.Is(err, errWritten) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		if err := writeLayers(&batch, v); err != nil {
+			return err
+		}
+		if v.Snapshot != nil {
+			writeSnapshot(&batch, v.Run, repository, ref, v.Snapshot)
+		}
+		writeTags(&batch, v.Run, v.Tags)
+		var commit *string
+		if v.Snapshot != nil {
+			commit = orNull(v.Snapshot.Commit)
+		}
+		batch.Queue(`update runs set state = $2, reason = $3, finished = now(), lease_until = null,
+			snapshot = (select id from snapshots where repository = $4 and commit = $5) where id = $1`,
+			v.Run, v.State, v.Reason, repository, commit)
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("finish run %d: %w", v.Run, err)
+	}
+	return nil
+}
+
+// errWritten says that the verdict stands already.
+var errWritten = errors.New("the verdict is written already")
+
+// claimed makes sure that the owner has the run, and keeps it so.
+func claimed(ctx context.Context, tx pgx.Tx, owner string, v agent.Verdict) (repository agent.RepositoryID, ref string, err error) {
+	var state agent.State
+	var reason string
+	var has *string
+	err = tx.QueryRow(ctx, `select r.state, r.reason, r.owner, m.repository, m.ref
+		from runs r join moves m on m.id = r.move where r.id = $1 for update of r`, v.Run).
+		Scan(&state, &reason, &has, &repository, &ref)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		err = errors.New("there is no such run")
+	case err != nil:
+	case orZero(has) != owner:
+		err = agent.ErrLost
+	case state.Final() && state == v.State && reason == v.Reason:
+		err = errWritten
+	case state.Final():
+		err = fmt.Errorf("it is %s and stays so", state)
+	}
+	return repository, ref, err
+}
+
+func writeTags(batch *pgx.Batch, run agent.RunID, tags []agent.Tag) {
+	var repositories, names, of, digests, refs []string
+	var expires []any
+	for _, t := range tags {
+		repositories = append(repositories, t.Repository)
+		names = append(names, t.Name)
+		of = append(of, string(t.Layer))
+		digests = append(digests, string(t.Digest))
+		refs = append(refs, encodeRef(t.Ref))
+		if t.Expires.IsZero() {
+			expires = append(expires, nil)
+		} else {
+			expires = append(expires, t.Expires)
+		}
+	}
+	batch.Queue(`insert into tags (repository, name, layer, digest, ref, run, expires)
+		select distinct on (repository, name) repository, name, layer, digest, ref, $7::bigint, expires
+		from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+			with ordinality as t(repository, name, layer, digest, ref, expires, n)
+		order by repository, name, n desc
+		on conflict (repository, name) do update set
+			layer = excluded.layer, digest = excluded.digest, ref = excluded.ref, run = excluded.run,
+			moved = now(), expires = excluded.expires`,
+		repositories, names, of, digests, refs, expires, run)
+}

@@ -1,0 +1,163 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// HistoryFilter selects what of the history is wanted; empty fields select
+// everything.
+type HistoryFilter struct {
+	Layer layers.Name
+	// Ref is a full name, or that of a branch or tag.
+	Ref layers.Ref
+	// Repository is its URL.
+	Repository string
+	// Limit is the most entries to return, 0 is 100 and 10,000 the most.
+	Limit int
+}
+
+// HistoryEntry is what became of one layer in one run, and why.
+type HistoryEntry struct {
+	Run        agent.RunID   `json:"run"`
+	Repository string        `json:"repository"`
+	Ref        layers.Ref    `json:"ref"`
+	Commit     layers.Commit `json:"commit"`
+	// PreviousCommit is where the ref was before.
+	PreviousCommit layers.Commit `json:"previous_commit,omitempty"`
+	// Time is when the run ended.
+	Time  time.Time             `json:"time"`
+	Layer layers.Name           `json:"layer"`
+	Kind  layers.Kind           `json:"kind,omitempty"`
+	State pipeline.OutcomeState `json:"state"`
+	// Reasons tell what moved; ChangedPaths the files, at most 1,000.
+	Reasons      []layers.Reason     `json:"reasons"`
+	ChangedPaths []string            `json:"changed_paths"`
+	RebuildFrom  *layers.Instruction `json:"rebuild_from,omitempty"`
+	Notes        []string            `json:"notes,omitempty"`
+	// Seconds that its build took; 0 without a build.
+	Seconds     float64    `json:"seconds"`
+	Key         layers.Key `json:"key,omitempty"`
+	PreviousKey layers.Key `json:"previous_key,omitempty"`
+	// Image is REPOSITORY@DIGEST; Digest and Base are the image's.
+	Image  string        `json:"image,omitempty"`
+	Digest digest.Digest `json:"digest,omitempty"`
+	Base   *Base         `json:"base_image,omitempty"`
+	Error  *Failure      `json:"error,omitempty"`
+}
+
+// Base is an image that another one stands on.
+type Base struct {
+	Name   string        `json:"name,omitempty"`
+	Digest digest.Digest `json:"digest,omitempty"`
+}
+
+// Failure is why a layer has no image. The place is known if an instruction of
+// the Dockerfile failed.
+type Failure struct {
+	Text        string `json:"text"`
+	File        string `json:"file,omitempty"`
+	Line        int    `json:"line,omitempty"`
+	Instruction string `json:"instruction,omitempty"`
+	// Tail is the last lines of the instruction's output.
+	Tail []string `json:"tail,omitempty"`
+}
+
+// History returns what was built when, from what, and why: the newest run
+// first, its layers in the plan's order. Layers that a commit does not have are
+// left out.
+func (s *Store) History(ctx context.Context, f HistoryFilter) ([]HistoryEntry, error) {
+	conditions := []string{"l.state <> 'absent'"}
+	var args []any
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+	}
+	if f.Layer != "" {
+		add("l.layer = $%d", f.Layer)
+	}
+	if f.Ref != "" {
+		name := encodeRef(f.Ref)
+		add("m.ref = any($%d::text[])", []string{name, "refs/heads/" + name, "refs/tags/" + name})
+	}
+	if f.Repository != "" {
+		add("g.url = $%d", f.Repository)
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	args = append(args, min(limit, 10_000))
+	entries, err := s.history(ctx, strings.Join(conditions, " and ")+fmt.Sprintf(" order by l.run desc, l.position limit $%d", len(args)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return entries, nil
+}
+
+// Layers returns what became of each layer in a run, in the plan's order.
+func (s *Store) Layers(ctx context.Context, run agent.RunID) ([]HistoryEntry, error) {
+	entries, err := s.history(ctx, "l.run = $1 order by l.position", run)
+	if err != nil {
+		return nil, fmt.Errorf("layers of run %d: %w", run, err)
+	}
+	return entries, nil
+}
+
+// Log returns the output of a layer's build; empty if there was none.
+func (s *Store) Log(ctx context.Context, run agent.RunID, layer layers.Name) (string, error) {
+	logs, err := read(ctx, s, pgx.RowTo[string], "select log from run_layers where run = $1 and layer = $2", run, layer)
+	if err != nil {
+		return "", fmt.Errorf("log of %s in run %d: %w", layer, run, err)
+	}
+	return strings.Join(logs, ""), nil
+}
+
+// history reads layers l of runs r, moves m and repositories g.
+func (s *Store) history(ctx context.Context, where string, args ...any) ([]HistoryEntry, error) {
+	return read(ctx, s, scanHistory, `
+		select l.run, g.url, m.ref, coalesce(m.new_commit, ''), coalesce(m.old_commit, ''), r.finished,
+			l.layer, coalesce(l.kind, ''), l.state, l.reasons, l.changed_paths, l.rebuild_from, l.notes, l.seconds,
+			coalesce(l.key, ''), coalesce(l.previous_key, ''),
+			coalesce(i.repository, ''), coalesce(i.digest, ''), coalesce(i.base_image_ref, ''), coalesce(i.base_image_digest, ''),
+			l.error, coalesce(l.error_file, ''), coalesce(l.error_line, 0), coalesce(l.error_instruction, ''), l.error_tail
+		from run_layers l join runs r on r.id = l.run join moves m on m.id = r.move join repositories g on g.id = m.repository
+		left join images i on i.id = l.image
+		where `+where, args...)
+}
+
+func scanHistory(row pgx.CollectableRow) (e HistoryEntry, err error) {
+	var ref, repository string
+	var base Base
+	var failed *string
+	var failure Failure
+	err = row.Scan(&e.Run, &e.Repository, &ref, &e.Commit, &e.PreviousCommit, &e.Time,
+		&e.Layer, &e.Kind, &e.State, &e.Reasons, &e.ChangedPaths, &e.RebuildFrom, &e.Notes, &e.Seconds,
+		&e.Key, &e.PreviousKey,
+		&repository, &e.Digest, &base.Name, &base.Digest,
+		&failed, &failure.File, &failure.Line, &failure.Instruction, &failure.Tail)
+	if err != nil {
+		return e, err
+	}
+	e.Ref = decodeRef(ref)
+	if e.Digest != "" {
+		e.Image = repository + "@" + string(e.Digest)
+	}
+	if base != (Base{}) {
+		e.Base = &base
+	}
+	if failed != nil {
+		failure.Text = *failed
+		e.Error = &failure
+	}
+	return e, nil
+}

@@ -1,0 +1,249 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+func TestRepository(t *testing.T) {
+	s := newStore(t)
+	first := must[agent.RepositoryID](t)(s.Repository(t.Context(), labURL))
+	if again := must[agent.RepositoryID](t)(s.Repository(t.Context(), labURL)); again != first {
+		t.Errorf("one URL has the ids %d and %d", first, again)
+	}
+	if other := must[agent.RepositoryID](t)(s.Repository(t.Context(), "ssh://git@git.example/lab.git")); other == first {
+		t.Error("two URLs have one id")
+	}
+	for _, bad := range []string{"https://user:hunter2@git.example/lab.git", "/srv/lab\x00.git", "/srv/\xff", "", strings.Repeat("x", 3000)} {
+		if _, err := s.Repository(t.Context(), bad); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("repository %.20q: %v", bad, err)
+		}
+	}
+}
+
+func TestRecord(t *testing.T) {
+	s := newStore(t)
+	repository := must[agent.RepositoryID](t)(s.Repository(t.Context(), labURL))
+	move := func(ref layers.Ref, from, to string) agent.Move {
+		m := agent.Move{Repository: repository, URL: labURL, Ref: ref}
+		if from != "" {
+			m.Old = commit(from)
+		}
+		if to != "" {
+			m.New = commit(to)
+		}
+		return m
+	}
+	quiet := move("refs/tags/old", "", "o")
+	quiet.Quiet = true
+	odd := layers.Ref("refs/heads/b\xfcro\x01\\x41")
+	for _, step := range []struct {
+		name  string
+		moves []agent.Move
+		runs  int
+		refs  map[layers.Ref]layers.Commit
+	}{
+		{"new refs", []agent.Move{move("refs/heads/main", "", "a"), move(odd, "", "a"), quiet}, 2,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("a"), odd: commit("a"), "refs/tags/old": commit("o")}},
+		{"seen already", []agent.Move{move("refs/heads/main", "", "a")}, 0,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("a"), odd: commit("a"), "refs/tags/old": commit("o")}},
+		{"from elsewhere", []agent.Move{move("refs/heads/main", "z", "b")}, 0,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("a"), odd: commit("a"), "refs/tags/old": commit("o")}},
+		{"on, twice", []agent.Move{move("refs/heads/main", "a", "b"), move("refs/heads/main", "b", "c")}, 2,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("c"), odd: commit("a"), "refs/tags/old": commit("o")}},
+		{"deleted", []agent.Move{move(odd, "a", "")}, 0,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("c"), "refs/tags/old": commit("o")}},
+		{"not at all", []agent.Move{move("refs/heads/main", "c", "c"), move(layers.Ref("refs/heads/"+strings.Repeat("x", 2000)), "", "a")}, 0,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("c"), "refs/tags/old": commit("o")}},
+		{"nothing", nil, 0,
+			map[layers.Ref]layers.Commit{"refs/heads/main": commit("c"), "refs/tags/old": commit("o")}},
+	} {
+		runs, err := s.Record(t.Context(), step.moves)
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if len(runs) != step.runs {
+			t.Errorf("%s: %d runs", step.name, len(runs))
+		}
+		for _, run := range runs {
+			if run.ID == 0 || run.State != agent.Queued || run.Queued.IsZero() || run.Move.URL != labURL {
+				t.Errorf("%s: run %+v", step.name, run)
+			}
+		}
+		refs := must[map[layers.Ref]layers.Commit](t)(s.Refs(t.Context(), repository))
+		if !maps.Equal(refs, step.refs) {
+			t.Errorf("%s: the refs are %q", step.name, refs)
+		}
+	}
+	if n := count(t, s, "select count(*) from moves"); n != 6 {
+		t.Errorf("%d moves are recorded", n)
+	}
+}
+
+// TestRecordAtOnce has two agents see the same moves.
+func TestRecordAtOnce(t *testing.T) {
+	schema := newSchema()
+	stores := []*Store{mustOpen(t, shared.URL(), schema), mustOpen(t, shared.URL(), schema)}
+	repository := must[agent.RepositoryID](t)(stores[0].Repository(t.Context(), labURL))
+	var moves []agent.Move
+	for i := range 20 {
+		moves = append(moves, agent.Move{Repository: repository, Ref: layers.Ref(fmt.Sprint("refs/heads/", i)), New: commit("a")})
+	}
+	var group sync.WaitGroup
+	for _, s := range stores {
+		for range 3 {
+			group.Go(func() {
+				if _, err := s.Record(t.Context(), moves); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	group.Wait()
+	if n := count(t, stores[0], "select count(*) from runs"); n != len(moves) {
+		t.Errorf("%d moves gave %d runs", len(moves), n)
+	}
+}
+
+func TestClaim(t *testing.T) {
+	s := newStore(t)
+	if run := must[*agent.Run](t)(s.Claim(t.Context(), "one", time.Minute)); run != nil {
+		t.Fatalf("an empty queue gave %+v", run)
+	}
+	first := push(t, s, "refs/heads/main", "", "a")
+	second := push(t, s, "refs/heads/main", "a", "b")
+	other := push(t, s, "refs/heads/odd\xff", "", "c")
+	run := mustClaim(t, s, "one")
+	if run.ID != first.ID || run.State != agent.Building || run.Attempt != 1 || run.Started.IsZero() || run.Move != first.Move {
+		t.Errorf("claimed %+v, queued %+v", run, first)
+	}
+	// The second run of main waits for the first.
+	if run := mustClaim(t, s, "two"); run.ID != other.ID || run.Move.Ref != other.Move.Ref {
+		t.Errorf("claimed %+v", run)
+	}
+	if run := must[*agent.Run](t)(s.Claim(t.Context(), "three", time.Minute)); run != nil {
+		t.Errorf("claimed %+v while its forerunner is at work", run)
+	}
+	if err := s.Finish(t.Context(), "one", agent.Verdict{Run: first.ID, State: agent.Superseded, Reason: "by b"}); err != nil {
+		t.Fatal(err)
+	}
+	if run := mustClaim(t, s, "three"); run.ID != second.ID {
+		t.Errorf("claimed %+v", run)
+	}
+}
+
+// TestClaimAtOnce has many agents claim: each run goes to one.
+func TestClaimAtOnce(t *testing.T) {
+	s := newStore(t)
+	const runs = 20
+	for i := range runs {
+		push(t, s, layers.Ref(fmt.Sprint("refs/heads/", i)), "", "a")
+	}
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	owners := map[agent.RunID]string{}
+	for i := range 8 {
+		owner := fmt.Sprint("agent ", i)
+		group.Go(func() {
+			for {
+				run, err := s.Claim(t.Context(), owner, time.Minute)
+				if err != nil {
+					t.Error(err)
+				}
+				if run == nil {
+					return
+				}
+				mu.Lock()
+				if has := owners[run.ID]; has != "" {
+					t.Errorf("run %d went to %s and to %s", run.ID, has, owner)
+				}
+				owners[run.ID] = owner
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	// A run that another one was just claiming is skipped, so some may be left,
+	// but never with nobody left to take them.
+	for {
+		run := must[*agent.Run](t)(s.Claim(t.Context(), "last", time.Minute))
+		if run == nil {
+			break
+		}
+		owners[run.ID] = "last"
+	}
+	if len(owners) != runs {
+		t.Errorf("%d of %d runs were claimed", len(owners), runs)
+	}
+}
+
+func TestLease(t *testing.T) {
+	s := newStore(t)
+	ctx := t.Context()
+	queued := push(t, s, "refs/heads/main", "", "a")
+	must[*agent.Run](t)(s.Claim(ctx, "one", -time.Second)) // lapsed at once
+	if ok := must[bool](t)(s.Extend(ctx, queued.ID, "one", -time.Second)); !ok {
+		t.Error("a claim that nobody else took cannot be extended")
+	}
+	run := mustClaim(t, s, "two")
+	if run.ID != queued.ID || run.Attempt != 2 {
+		t.Errorf("claimed %+v", run)
+	}
+	if ok := must[bool](t)(s.Extend(ctx, run.ID, "one", time.Minute)); ok {
+		t.Error("a lost claim was extended")
+	}
+	if err := s.Release(ctx, run.ID, "one", 0, "trouble"); !errors.Is(err, agent.ErrLost) {
+		t.Errorf("release of a lost claim: %v", err)
+	}
+	v := agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "one's"}
+	if err := s.Finish(ctx, "one", v); !errors.Is(err, agent.ErrLost) {
+		t.Errorf("finish of a lost claim: %v", err)
+	}
+	if ok := must[bool](t)(s.Extend(ctx, run.ID, "two", time.Minute)); !ok {
+		t.Error("a claim cannot be extended")
+	}
+	if err := s.Release(ctx, run.ID, "two", time.Hour, "the registry\x00 is down"); err != nil {
+		t.Fatal(err)
+	}
+	if run := must[*agent.Run](t)(s.Claim(ctx, "two", time.Minute)); run != nil {
+		t.Errorf("claimed %+v before its time", run)
+	}
+	if run := must[[]RunSummary](t)(s.Runs(ctx, 0))[0]; run.State != agent.Queued || run.Reason != "the registry\uFFFD is down" {
+		t.Errorf("the released run is %+v", run)
+	}
+	// A later run of the ref need not wait for one that is put off.
+	later := push(t, s, "refs/heads/main", "a", "b")
+	if run := mustClaim(t, s, "two"); run.ID != later.ID {
+		t.Errorf("claimed %+v", run)
+	}
+}
+
+func TestListen(t *testing.T) {
+	s := newStore(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	hints, err := s.Listen(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-hints // that it listens
+	push(t, s, "refs/heads/main", "", "a")
+	<-hints
+	// A connection that is cut off is made anew.
+	count(t, s, "select count(pg_terminate_backend(pid)) from pg_stat_activity where query = $1", "listen "+s.channel())
+	<-hints
+	push(t, s, "refs/heads/main", "a", "b")
+	<-hints
+	cancel()
+	for range hints {
+	}
+}

@@ -1,0 +1,118 @@
+// Package postgres keeps the records in PostgreSQL: [agent.Store], with which
+// the agent works, [pipeline.Ledger], which decides what image a key has, and
+// the questions that people ask of them.
+//
+// Input are moves, images and verdicts; output are runs to work on, histories
+// and traces. All SQL is here. The package decides nothing about builds, and
+// talks to neither repositories nor registries.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// Options of a store.
+type Options struct {
+	// Schema that holds the tables; empty is lab_layers. It is made if missing.
+	Schema string
+	// MaxConns is how many connections are opened at most; 0 is 10.
+	MaxConns int32
+}
+
+// Store is the records. It is safe for use by several goroutines, and by
+// several agents at once on one database.
+//
+// A database that goes away and comes back is waited for, some seconds long,
+// where doing something again cannot do it twice. [IsTransient] tells of other
+// errors whether trying again may help.
+type Store struct {
+	pool   *pgxpool.Pool
+	schema string
+}
+
+var (
+	_ agent.Store     = (*Store)(nil)
+	_ pipeline.Ledger = (*Store)(nil)
+)
+
+var schemaName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
+
+// Open connects to a database and brings its schema up to date. Several may do
+// so at once. A schema that a newer program has changed is refused.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	s, err := open(ctx, url, o)
+	if err != nil {
+		return nil, fmt.Errorf("open records: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, url string, o Options) (*Store, error) {
+	if o.Schema == "" {
+		o.Schema = "lab_layers"
+	}
+	if !schemaName.MatchString(o.Schema) {
+		return nil, fmt.Errorf("schema %q: not a lower-case name of at most 48 characters", o.Schema)
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The error quotes the URL, which may hold a password.
+		return nil, errors.New("the database URL is malformed; it looks like postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+	}
+	config.MaxConns = 10
+	if o.MaxConns > 0 {
+		config.MaxConns = o.MaxConns
+	}
+	for name, value := range map[string]string{
+		"application_name":                    "lab-layers",
+		"search_path":                         o.Schema,
+		"timezone":                            "UTC",
+		"jit":                                 "off", // it costs more than these queries take
+		"default_transaction_isolation":       "read committed",
+		"idle_in_transaction_session_timeout": "60000", // ms
+	} {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool, schema: o.Schema}
+	err = again(ctx, repeatable, func() error { return s.migrate(ctx) })
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close waits for what is under way and closes all connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// transact does work in one transaction, again if that is safe. What is
+// repeatable has no other effect when it is done twice.
+func (s *Store) transact(ctx context.Context, r repetition, work func(pgx.Tx) error) error {
+	return again(ctx, r, func() error { return pgx.BeginFunc(ctx, s.pool, work) })
+}
+
+// read asks one question and collects the answer's rows.
+func read[T any](ctx context.Context, s *Store, row pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
+	err = again(ctx, repeatable, func() error {
+		rows, err := s.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, row)
+		return err
+	})
+	return all, err
+}
