@@ -46,12 +46,31 @@ type Blob struct {
 type Metadata struct {
 	// Frameworks found, the most specific first.
 	Frameworks []Finding `json:"frameworks"`
-	// CUDA is the CUDA version the image brings, such as 12.4.
+	// CUDA is the CUDA version the image brings, such as 12.4, or 12 where
+	// nothing showed more.
 	CUDA *Finding `json:"cuda,omitempty"`
+	// GPU has the name GPUNone, GPURequired or GPUUnknown; empty is unknown too.
+	GPU Finding `json:"gpu"`
 	// Driver is the lowest NVIDIA driver that the image needs, such as
-	// 525.60.13; nil is unknown, or not needed if NeedsGPU is false.
+	// 525.60.13; nil is unknown, or not needed if GPU is GPUNone.
 	Driver *Finding `json:"driver,omitempty"`
+	// Evidence is everything in the image's files that the above follows from,
+	// that of its parents included: a child's survey starts from it.
+	Evidence []Finding `json:"evidence,omitempty"`
+	// Incomplete says why something may have been missed; empty if all of the
+	// image was looked at.
+	Incomplete string `json:"incomplete,omitempty"`
 }
+
+// What a GPU is to an image, as far as its content shows.
+const (
+	// GPUNone: its frameworks are builds without CUDA. No driver is needed.
+	GPUNone = "none"
+	// GPURequired: it brings CUDA, which needs a driver.
+	GPURequired = "required"
+	// GPUUnknown: nothing showed either.
+	GPUUnknown = "unknown"
+)
 
 // Finding is a name with a version and what showed it.
 type Finding struct {
