@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/git"
+)
+
+func newAgent() *cobra.Command {
+	var flags stackFlags
+	var remote remoteFlags
+	var repos []string
+	var interval time.Duration
+	var workers int
+	var logging logFlags
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Watch repositories and keep their images in step",
+		Long: `agent polls repositories, and for each ref that moves builds what the move
+changes, tags it and records it. It starts what it is not given: PostgreSQL, a
+registry and BuildKit, all under --data-dir, on loopback or Unix sockets. It
+runs until SIGINT or SIGTERM; runs that are under way are taken up again at the
+next start.`,
+		Example: `  lab-layers agent --repo https://git.example.org/lab.git
+  lab-layers agent --repo git@git.example.org:lab.git --registry registry.example.org/lab \
+      --database-url postgres://lab@db/lab --buildkit tcp://buildkit:1234`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(repos) == 0 {
+				return inputf("name at least one repository with --repo")
+			}
+			if interval <= 0 {
+				return inputf("--interval must be more than 0")
+			}
+			ctx := cmd.Context()
+			log := logging.logger(cmd.ErrOrStderr())
+			s, err := flags.openStack(ctx, log)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			a := &agent.Agent{
+				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers,
+				Owner: owner(), Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
+			}
+			for _, repo := range repos {
+				mirror, err := git.Open(ctx, filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
+				if err != nil {
+					return err
+				}
+				a.Sources = append(a.Sources, mirror)
+			}
+			return a.Serve(ctx)
+		},
+	}
+	flags.add(cmd)
+	remote.add(cmd)
+	logging.add(cmd)
+	cmd.Flags().StringSliceVar(&repos, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL (several allowed)")
+	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")
+	cmd.Flags().IntVar(&workers, "workers", 2, "runs that go on side by side")
+	return cmd
+}
+
+// owner names this process in its claims.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().UnixNano())
+}
+
+// terminalProgress shows builds live where a person looks on.
+func terminalProgress(w io.Writer) agent.Progress {
+	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return liveProgress(w)
+	}
+	return agent.Progress{}
+}
+
+// logFlags say how to log.
+type logFlags struct {
+	json  bool
+	debug bool
+	quiet bool // only what is wrong
+}
+
+func (f *logFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.json, "log-json", false, "log in JSON")
+	cmd.Flags().BoolVar(&f.debug, "debug", false, "log what the parts print, too")
+}
+
+func (f *logFlags) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if f.quiet {
+		options.Level = slog.LevelWarn
+	}
+	if f.debug {
+		options.Level = slog.LevelDebug
+	}
+	if f.json {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

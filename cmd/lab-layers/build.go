@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/git"
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+func newBuild() *cobra.Command {
+	var flags stackFlags
+	var remote remoteFlags
+	var logging logFlags
+	var repo, rev string
+	cmd := &cobra.Command{
+		Use:   "build [LAYER...]",
+		Short: "Build one revision in the foreground",
+		Long: `build does once what the agent does: it plans a revision, builds what has no
+image yet, and shows the builds as they go. A revision that is a branch or tag
+is recorded and tagged like a push of it. With layers named, only those and what
+they stand on are built, and nothing is tagged.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			output := cmd.Flag("output").Value.String()
+			logging.quiet = true
+			log := logging.logger(cmd.ErrOrStderr())
+			s, err := flags.openStack(cmd.Context(), log)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if !isURL(repo) {
+				if repo, err = filepath.Abs(repo); err != nil {
+					return err
+				}
+			}
+			mirror, err := git.Open(cmd.Context(), filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
+			if err != nil {
+				return inputError{err}
+			}
+			b := &foreground{stack: s, source: mirror, progress: liveProgress(cmd.ErrOrStderr()), json: output == "json", out: cmd.OutOrStdout()}
+			ref, commit, err := b.resolve(cmd.Context(), mirror, rev)
+			if err != nil {
+				return err
+			}
+			return b.build(cmd.Context(), ref, commit, args)
+		},
+	}
+	flags.add(cmd)
+	remote.add(cmd)
+	logging.add(cmd)
+	cmd.Flags().StringVar(&repo, "repo", ".", "repository: a directory or a URL")
+	cmd.Flags().StringVar(&rev, "rev", "HEAD", "revision to build")
+	outputFlag(cmd)
+	return cmd
+}
+
+// foreground carries out one run that is not in the queue.
+type foreground struct {
+	stack    *stack
+	source   agent.Source
+	progress agent.Progress
+	json     bool
+	out      io.Writer
+}
+
+// resolve finds the commit of a revision, and the ref that it is, if it is one.
+func (b *foreground) resolve(ctx context.Context, mirror *git.Mirror, rev string) (layers.Ref, layers.Commit, error) {
+	if err := mirror.FetchAll(ctx); err != nil {
+		return "", "", err
+	}
+	repo, err := mirror.Repository()
+	if err != nil {
+		return "", "", err
+	}
+	commit, err := repo.Resolve(rev)
+	if err != nil {
+		return "", "", inputError{err}
+	}
+	refs, err := mirror.Refs(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	for _, name := range []layers.Ref{layers.Ref(rev), layers.Ref("refs/heads/" + rev), layers.Ref("refs/tags/" + rev)} {
+		if refs[name] == commit {
+			return name, commit, nil
+		}
+	}
+	if rev == "HEAD" {
+		for _, name := range []layers.Ref{"refs/heads/main", "refs/heads/master"} {
+			if refs[name] == commit {
+				return name, commit, nil
+			}
+		}
+	}
+	return "", commit, nil
+}
+
+// built is the JSON output.
+type built struct {
+	Run      agent.RunID        `json:"run,omitempty"`
+	State    agent.State        `json:"state"`
+	Reason   string             `json:"reason,omitempty"`
+	Commit   string             `json:"commit"`
+	Outcomes []pipeline.Outcome `json:"outcomes"`
+	Tags     []agent.Tag        `json:"tags"`
+}
+
+func (b *foreground) build(ctx context.Context, ref layers.Ref, commit layers.Commit, only []string) error {
+	id, err := b.stack.store.Repository(ctx, b.source.URL())
+	if err != nil {
+		return err
+	}
+	run := agent.Run{Move: agent.Move{Repository: id, URL: b.source.URL(), Ref: ref, New: commit}}
+	var verdict agent.Verdict
+	if ref == "" || len(only) > 0 {
+		verdict, err = b.unrecorded(ctx, run, only)
+	} else {
+		verdict, err = b.recorded(ctx, &run)
+	}
+	if err != nil {
+		return err
+	}
+	if b.json {
+		err = printJSON(b.out, built{Run: run.ID, State: verdict.State, Reason: verdict.Reason, Commit: string(commit), Outcomes: verdict.Outcomes, Tags: verdict.Tags})
+	} else {
+		printVerdict(b.out, run, verdict)
+	}
+	if err == nil && verdict.State != agent.Succeeded {
+		err = silentError{inputf("%s", verdict.Reason)}
+	}
+	return err
+}
+
+// recorded does what the agent would do with a push of the ref.
+func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdict, error) {
+	seen, err := b.stack.store.Refs(ctx, run.Move.Repository)
+	if err != nil {
+		return agent.Verdict{}, err
+	}
+	run.Move.Old = seen[run.Move.Ref]
+	runs, err := b.stack.store.Record(ctx, []agent.Move{run.Move})
+	if err != nil {
+		return agent.Verdict{}, err
+	}
+	if len(runs) != 1 {
+		return agent.Verdict{}, errors.New("the ref moved meanwhile: try again")
+	}
+	name := owner()
+	for {
+		claimed, err := b.stack.store.Claim(ctx, name, agent.Lease)
+		if err != nil {
+			return agent.Verdict{}, err
+		}
+		if claimed == nil {
+			return agent.Verdict{}, fmt.Errorf("run %d waits behind another run of %s: start the agent to work them off", runs[0].ID, run.Move.Ref)
+		}
+		*run = *claimed
+		verdict, err := b.stack.carrier.Carry(ctx, b.source, *claimed, b.progress)
+		if err != nil {
+			release := context.WithoutCancel(ctx)
+			return verdict, errors.Join(err, b.stack.store.Release(release, claimed.ID, name, 0, err.Error()))
+		}
+		if err := b.stack.store.Finish(ctx, name, verdict); err != nil {
+			return verdict, err
+		}
+		if claimed.ID == runs[0].ID {
+			return verdict, nil
+		}
+	}
+}
+
+// unrecorded builds some layers, or a commit that no ref names. Its images are
+// recorded under their keys, but make no snapshot and get no tag.
+func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []string) (agent.Verdict, error) {
+	if err := b.source.Fetch(ctx, run.Move.Ref, run.Move.New); err != nil {
+		return agent.Verdict{}, err
+	}
+	plan, _, err := b.stack.carrier.Plan(ctx, b.source, run.Move.New)
+	if err != nil {
+		return agent.Verdict{}, err
+	}
+	if err := plan.Keep(only); err != nil {
+		return agent.Verdict{}, inputError{err}
+	}
+	have, err := b.stack.carrier.Pipeline.Images(ctx, plan)
+	if err != nil {
+		return agent.Verdict{}, err
+	}
+	b.progress.Plan(run, plan)
+	result := b.stack.carrier.Pipeline.Execute(ctx, plan, have, b.progress.Build)
+	verdict := agent.Verdict{State: agent.Succeeded, Plan: plan, Outcomes: result.Outcomes}
+	var failed []string
+	for _, out := range result.Outcomes {
+		if out.Error != nil {
+			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
+		}
+	}
+	if len(failed) > 0 {
+		verdict.State, verdict.Reason = agent.Failed, strings.Join(failed, "; ")
+	}
+	return verdict, context.Cause(ctx)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+func newHistory() *cobra.Command {
+	var flags recordFlags
+	var layer, ref, repo, commit string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "history",
+		Short: "Show what was built when, from what, and why",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			entries, err := store.History(cmd.Context(), postgres.HistoryFilter{
+				Layer: layers.Name(layer), Ref: layers.Ref(ref), Repository: repo, Limit: limit,
+			})
+			if err != nil {
+				return err
+			}
+			rows := [][]string{{"TIME", "RUN", "REF", "COMMIT", "LAYER", "OUTCOME", "SECONDS", "DIGEST", "WHY"}}
+			for _, e := range entries {
+				if !strings.HasPrefix(string(e.Commit), commit) {
+					continue
+				}
+				if cmd.Flag("output").Value.String() == "json" {
+					if err := printJSON(cmd.OutOrStdout(), e); err != nil {
+						return err
+					}
+					continue
+				}
+				seconds := ""
+				if e.Seconds > 0 {
+					seconds = fmt.Sprintf("%.2f", e.Seconds)
+				}
+				rows = append(rows, []string{
+					e.Time.Local().Format("2006-01-02 15:04:05"), fmt.Sprint(e.Run), shortRef(e.Ref), e.Commit.Short(),
+					string(e.Layer), string(e.State), seconds, fmt.Sprintf("%.19s", e.Digest), whyEntry(e),
+				})
+			}
+			if cmd.Flag("output").Value.String() == "json" {
+				return nil
+			}
+			return table(cmd.OutOrStdout(), rows...)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&layer, "layer", "", "only this layer")
+	cmd.Flags().StringVar(&ref, "ref", "", "only this ref, branch or tag")
+	cmd.Flags().StringVar(&repo, "repo", "", "only this repository's URL")
+	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
+	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many layers")
+	outputFlag(cmd)
+	return cmd
+}
+
+func whyEntry(e postgres.HistoryEntry) string {
+	switch {
+	case e.Error != nil:
+		return cut(printable(e.Error.Text), 60)
+	case len(e.ChangedPaths) > 0:
+		return cut(strings.Join(e.ChangedPaths, ", "), 60)
+	case len(e.Reasons) > 0:
+		return cut(string(e.Reasons[0].Kind)+": "+e.Reasons[0].Detail, 60)
+	}
+	return ""
+}
+
+func shortRef(ref layers.Ref) string {
+	return strings.TrimPrefix(strings.TrimPrefix(string(ref), "refs/heads/"), "refs/")
+}
+
+func newRuns() *cobra.Command {
+	var flags recordFlags
+	var ref, commit string
+	var final bool
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "Show the agent's runs and their states",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			runs, err := store.Runs(cmd.Context(), limit)
+			if err != nil {
+				return err
+			}
+			rows := [][]string{{"RUN", "STATE", "REF", "COMMIT", "BUILT", "REUSED", "FAILED", "SECONDS", "REASON"}}
+			for _, run := range runs {
+				if ref != "" && string(run.Move.Ref) != ref && shortRef(run.Move.Ref) != ref ||
+					!strings.HasPrefix(string(run.Move.New), commit) || final && !run.State.Final() {
+					continue
+				}
+				if cmd.Flag("output").Value.String() == "json" {
+					if err := printJSON(cmd.OutOrStdout(), run); err != nil {
+						return err
+					}
+					continue
+				}
+				rows = append(rows, runRow(run))
+			}
+			if cmd.Flag("output").Value.String() == "json" {
+				return nil
+			}
+			return table(cmd.OutOrStdout(), rows...)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&ref, "ref", "", "only this ref, branch or tag")
+	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
+	cmd.Flags().BoolVar(&final, "final", false, "only runs that have ended")
+	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many runs")
+	outputFlag(cmd)
+	return cmd
+}
+
+func runRow(run postgres.RunSummary) []string {
+	seconds := ""
+	if run.State.Final() {
+		seconds = fmt.Sprintf("%.2f", run.Seconds)
+	}
+	state := string(run.State)
+	if run.State == agent.Queued && run.Attempt > 0 {
+		state = fmt.Sprintf("%s (tried %d)", state, run.Attempt)
+	}
+	return []string{
+		fmt.Sprint(run.ID), state, shortRef(run.Move.Ref), run.Move.New.Short(),
+		fmt.Sprint(run.Built), fmt.Sprint(run.Reused), fmt.Sprint(run.Failed), seconds, cut(printable(run.Reason), 60),
+	}
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lab-layers/lab-layers/"
+
+// TestHouse holds the arrows between the packages: what each may import of
+// ours. Only this command joins implementations.
+func TestHouse(t *testing.T) {
+	allowed := map[string][]string{
+		"layers":                 {},
+		"layers/scaffold":        {"layers"},
+		"pipeline":               {"layers"},
+		"pipeline/buildkit":      {"layers", "pipeline"},
+		"pipeline/registry":      {"layers", "pipeline"},
+		"pipeline/inventory":     {"layers", "pipeline"},
+		"agent":                  {"layers", "pipeline"},
+		"agent/git":              {"layers"},
+		"agent/postgres":         {"agent", "layers", "pipeline"},
+		"agent/postgres/cluster": {},
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := strings.TrimPrefix(words[0], module)
+		if strings.HasPrefix(name, "cmd/") {
+			continue
+		}
+		for _, imported := range words[1:] {
+			ours, ok := strings.CutPrefix(imported, module)
+			if !ok {
+				continue
+			}
+			may := false
+			for _, a := range allowed[name] {
+				may = may || ours == a
+			}
+			if !may && !strings.HasPrefix(ours, name+"/") {
+				t.Errorf("%s imports %s", name, ours)
+			}
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// format is the value of -o.
+type format string
+
+func (f *format) String() string { return string(*f) }
+func (f *format) Type() string   { return "table|json" }
+func (f *format) Set(s string) error {
+	if s != "table" && s != "json" {
+		return fmt.Errorf("must be table or json")
+	}
+	*f = format(s)
+	return nil
+}
+
+// outputFlag adds -o to a command.
+func outputFlag(cmd *cobra.Command) *format {
+	f := format("table")
+	cmd.Flags().VarP(&f, "output", "o", "output format")
+	return &f
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// table writes rows with aligned columns; the first row is the heading.
+func table(w io.Writer, rows ...[]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
+			return err
+		}
+	}
+	return t.Flush()
+}
+
+// printPlan shows a plan to people; explain adds every reason.
+func printPlan(w io.Writer, plan *layers.Plan, explain bool) error {
+	rows := [][]string{{"LAYER", "KIND", "STEP", "KEY", "WHY"}}
+	for _, l := range plan.Layers {
+		rows = append(rows, []string{string(l.Name), string(l.Kind), string(l.Step), shortKey(l.Key), why(l)})
+	}
+	if err := table(w, rows...); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%d of %d layers to build\n", plan.Builds(), len(plan.Layers))
+	if !explain {
+		return nil
+	}
+	for _, l := range plan.Layers {
+		if len(l.Reasons)+len(l.Notes) == 0 && l.Fault == "" {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s\n", l.Name)
+		if l.Fault != "" {
+			fmt.Fprintf(w, "  fault: %s\n", l.Fault)
+		}
+		for _, r := range l.Reasons {
+			fmt.Fprintf(w, "  %s: %s\n", r.Kind, r.Detail)
+		}
+		if from := l.RebuildFrom; from != nil {
+			fmt.Fprintf(w, "  rebuilds from %s:%d: %s\n", from.File, from.Line, from.Text)
+		}
+		for _, note := range l.Notes {
+			fmt.Fprintf(w, "  note: %s\n", note)
+		}
+	}
+	return nil
+}
+
+// why is the first reason of a step, in a few words.
+func why(l *layers.PlannedLayer) string {
+	switch {
+	case l.Fault != "":
+		return "fault: " + cut(l.Fault, 70)
+	case l.Step == layers.Absent:
+		return "the commit has no " + l.Dockerfile
+	case len(l.Reasons) == 0:
+		return ""
+	case len(l.ChangedPaths) > 0 && l.Reasons[0].Kind == layers.ReasonPath:
+		return cut(strings.Join(l.ChangedPaths, ", "), 70)
+	}
+	return cut(string(l.Reasons[0].Kind)+": "+l.Reasons[0].Detail, 70)
+}
+
+func shortKey(key layers.Key) string {
+	return fmt.Sprintf("%.12s", strings.TrimPrefix(string(key), "sha256:"))
+}
+
+// cut shortens text to n characters.
+func cut(text string, n int) string {
+	text = strings.ReplaceAll(text, "\n", " ")
+	if runes := []rune(text); len(runes) > n {
+		return string(runes[:n-1]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// liveProgress tells people what goes on, a line for each thing that happened.
+func liveProgress(w io.Writer) agent.Progress {
+	began := map[string]time.Time{}
+	return agent.Progress{
+		Plan: func(run agent.Run, plan *layers.Plan) {
+			fmt.Fprintf(w, "%s %s at %s: %d of %d layers to build\n", plan.Repo, run.Move.Ref, plan.To.Short(), plan.Builds(), len(plan.Layers))
+			for _, l := range plan.Layers {
+				if l.Step == layers.Build {
+					fmt.Fprintf(w, "%-14s %s\n", l.Name, why(l))
+				}
+			}
+		},
+		Build: func(e pipeline.Event) {
+			step := string(e.Layer) + "\x00" + e.Step
+			switch e.State {
+			case pipeline.Started:
+				began[step] = e.Time
+			case pipeline.Cached:
+				fmt.Fprintf(w, "%-14s cached  %s\n", e.Layer, cut(e.Step, 90))
+				delete(began, step)
+			case pipeline.Completed, pipeline.Failed:
+				took := ""
+				if start, ok := began[step]; ok {
+					took = fmt.Sprintf(" (%.1fs)", e.Time.Sub(start).Seconds())
+					delete(began, step)
+				}
+				word := "done   "
+				if e.State == pipeline.Failed {
+					word = "FAILED "
+				}
+				if e.Step != "" {
+					fmt.Fprintf(w, "%-14s %s %s%s\n", e.Layer, word, cut(e.Step, 90), took)
+				}
+			case pipeline.Output:
+				for line := range strings.Lines(printable(string(e.Log))) {
+					fmt.Fprintf(w, "%-14s | %s\n", e.Layer, strings.TrimRight(line, "\r\n"))
+				}
+			}
+		},
+		End: func(run agent.Run, verdict agent.Verdict) { printVerdict(w, run, verdict) },
+	}
+}
+
+// printVerdict says how a run ended.
+func printVerdict(w io.Writer, run agent.Run, verdict agent.Verdict) {
+	rows := [][]string{{"LAYER", "OUTCOME", "DIGEST", "SECONDS", "OWN BYTES"}}
+	for _, out := range verdict.Outcomes {
+		row := []string{string(out.Layer), string(out.State), "", "", ""}
+		if out.Image != nil {
+			row[2] = fmt.Sprintf("%.19s", out.Image.Digest)
+			row[4] = bytesOf(ownBytes(out.Image))
+		}
+		if out.Duration > 0 {
+			row[3] = fmt.Sprintf("%.2f", out.Duration.Seconds())
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) > 1 {
+		_ = table(w, rows...) // a closed terminal is no reason to fail a run
+	}
+	if len(verdict.Tags) > 0 {
+		names := map[string]bool{}
+		var list []string
+		for _, tag := range verdict.Tags {
+			if !names[tag.Name] {
+				names[tag.Name] = true
+				list = append(list, tag.Name)
+			}
+		}
+		fmt.Fprintf(w, "tagged %s\n", strings.Join(list, ", "))
+	}
+	fmt.Fprintf(w, "run %d %s", run.ID, verdict.State)
+	if verdict.Reason != "" {
+		fmt.Fprintf(w, ": %s", printable(verdict.Reason))
+	}
+	fmt.Fprintln(w)
+	for _, out := range verdict.Outcomes {
+		printFailure(w, out)
+	}
+}
+
+func ownBytes(image *pipeline.Image) (n int64) {
+	for _, blob := range image.Blobs {
+		if blob.Own {
+			n += blob.Size
+		}
+	}
+	return n
+}
+
+// bytesOf writes a number of bytes for people.
+func bytesOf(n int64) string {
+	units := []string{"B", "kB", "MB", "GB"}
+	value := float64(n)
+	i := 0
+	for value >= 1000 && i < len(units)-1 {
+		value /= 1000
+		i++
+	}
+	if i == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, units[i])
+}
+
+// printable takes control characters out of what a build printed, so that it
+// cannot play with the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
+			return r
+		}
+		return -1
+	}, text)
+}

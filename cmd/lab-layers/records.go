@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent/postgres"
+)
+
+// recordFlags say where the records are.
+type recordFlags struct {
+	dataDir     string
+	databaseURL string
+}
+
+func (f *recordFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", defaultDataDir(), "data directory of the agent")
+	cmd.Flags().StringVar(&f.databaseURL, "database-url", os.Getenv("LAB_LAYERS_DATABASE_URL"), "PostgreSQL that the agent uses, if not its private one (or LAB_LAYERS_DATABASE_URL)")
+}
+
+// open opens the records: of a running agent, or of a private cluster that is
+// started for the while.
+func (f *recordFlags) open(ctx context.Context) (*postgres.Store, func(), error) {
+	if f.databaseURL != "" {
+		store, err := postgres.Open(ctx, f.databaseURL, postgres.Options{})
+		return store, func() { store.Close() }, err
+	}
+	var found started
+	data, err := os.ReadFile(filepath.Join(f.dataDir, startedFile))
+	if err != nil || json.Unmarshal(data, &found) != nil {
+		return nil, nil, inputf("%s has no records: name the agent's --data-dir or --database-url", f.dataDir)
+	}
+	unlock, err := lockDataDir(f.dataDir)
+	if errors.As(err, new(inputError)) { // its agent is running
+		store, err := postgres.Open(ctx, found.DatabaseURL, postgres.Options{})
+		return store, func() { store.Close() }, err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var stops []func(context.Context)
+	url, err := startDatabase(ctx, f.dataDir, slog.New(slog.DiscardHandler), func(stop func(context.Context)) { stops = append(stops, stop) })
+	stop := func() {
+		for _, stop := range stops {
+			stop(context.WithoutCancel(ctx))
+		}
+		unlock()
+	}
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	store, err := postgres.Open(ctx, url, postgres.Options{})
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return store, func() { store.Close(); stop() }, nil
+}

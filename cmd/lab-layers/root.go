@@ -1,0 +1,38 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot makes the command tree. Output meant for programs goes to out, all
+// else to errs.
+func newRoot(out, errs io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lab-layers",
+		Short: "Rebuild exactly the lab images that a commit changes",
+		Long: `lab-layers keeps the images of an AI teaching lab in step with its Git
+repository: it works out which base, framework and experiment layers a commit
+really changes, builds only those, tags them by branch, and records every digest
+with where it came from.
+
+Try it on a repository that has Dockerfiles, with no set-up and no network:
+
+  lab-layers init --repo DIR       write a lab-layers.yaml
+  lab-layers plan --repo DIR       what the last commit changes, and why
+  lab-layers replay --repo DIR     what it would have built over the history
+
+Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError{err} })
+	root.AddCommand(
+		newInit(), newValidate(), newPlan(), newReplay(),
+		newBuild(), newAgent(), newRuns(), newHistory(), newTrace(),
+	)
+	return root
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	"github.com/lab-layers/lab-layers/agent/postgres/cluster"
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+	"github.com/lab-layers/lab-layers/pipeline/buildkit"
+	"github.com/lab-layers/lab-layers/pipeline/buildkit/daemon"
+	"github.com/lab-layers/lab-layers/pipeline/inventory"
+	"github.com/lab-layers/lab-layers/pipeline/registry"
+	"github.com/lab-layers/lab-layers/pipeline/registry/embedded"
+)
+
+// stackFlags say which parts are given; the others are started.
+type stackFlags struct {
+	dataDir      string
+	databaseURL  string
+	registry     string
+	plainHTTP    []string
+	buildkit     []string
+	compression  string
+	reproducible bool
+	parallel     int
+	provenance   string
+	sbom         bool
+	cacheExport  string
+	cacheImport  []string
+	secrets      map[string]string
+	ssh          map[string]string
+}
+
+func (f *stackFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the embedded parts keep their data")
+	flags.StringVar(&f.databaseURL, "database-url", os.Getenv("LAB_LAYERS_DATABASE_URL"), "PostgreSQL to use instead of a private one (or LAB_LAYERS_DATABASE_URL)")
+	flags.StringVar(&f.registry, "registry", "", "registry to use instead of an embedded one, as HOST or HOST/PREFIX")
+	flags.StringSliceVar(&f.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
+	flags.StringSliceVar(&f.buildkit, "buildkit", nil, "addresses of BuildKit daemons to use instead of a private one")
+	flags.StringVar(&f.compression, "compression", string(buildkit.Zstd), "compression of image layers: zstd or gzip; keep to one")
+	flags.BoolVar(&f.reproducible, "reproducible", false, "give the same digest on any BuildKit where RUN steps allow, at some cost")
+	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
+	flags.StringVar(&f.provenance, "provenance", "", "attach provenance to images: min or max")
+	flags.BoolVar(&f.sbom, "sbom", false, "attach a bill of materials to images")
+	flags.StringVar(&f.cacheExport, "cache-export", "", "repository (HOST/PATH) to write build caches to")
+	flags.StringSliceVar(&f.cacheImport, "cache-import", nil, "repositories to read build caches from")
+	flags.StringToStringVar(&f.secrets, "secret", nil, "secrets for RUN mounts, as ID=FILE")
+	flags.StringToStringVar(&f.ssh, "ssh", nil, "agents or keys for RUN mounts, as ID=SOCKET or ID=KEYFILE")
+}
+
+func defaultDataDir() string {
+	if dir := os.Getenv("LAB_LAYERS_DATA_DIR"); dir != "" {
+		return dir
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/lab-layers"
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "lab-layers-data"
+	}
+	return filepath.Join(home, ".local", "share", "lab-layers")
+}
+
+// stack is all the parts that making images needs, given or started.
+type stack struct {
+	store   *postgres.Store
+	carrier *agent.Carrier
+	stops   []func(context.Context)
+}
+
+// started is what other commands on this machine need to find the parts.
+type started struct {
+	DatabaseURL string `json:"database_url"`
+	Registry    string `json:"registry"`
+	PID         int    `json:"pid"`
+}
+
+const startedFile = "started.json"
+
+// openStack brings up what is not given. Close it in any case but an error.
+func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack, err error) {
+	s := &stack{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := os.MkdirAll(f.dataDir, 0o755); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDataDir(f.dataDir)
+	if err != nil {
+		return nil, err
+	}
+	s.stops = append(s.stops, func(context.Context) { unlock() })
+
+	began := time.Now()
+	var mu sync.Mutex
+	onStop := func(stop func(context.Context)) {
+		mu.Lock()
+		defer mu.Unlock()
+		s.stops = append(s.stops, stop)
+	}
+	found := started{DatabaseURL: f.databaseURL, Registry: f.registry, PID: os.Getpid()}
+	addresses := f.buildkit
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if f.databaseURL == "" {
+			if found.DatabaseURL, err = startDatabase(gctx, f.dataDir, log, onStop); err != nil {
+				return err
+			}
+		}
+		s.store, err = postgres.Open(gctx, found.DatabaseURL, postgres.Options{})
+		return err
+	})
+	group.Go(func() (err error) {
+		if f.registry == "" {
+			found.Registry, err = startRegistry(gctx, f.dataDir, log, onStop)
+		}
+		return err
+	})
+	group.Go(func() error {
+		if len(f.buildkit) > 0 {
+			return nil
+		}
+		address, err := startBuildKit(gctx, f.dataDir, f.plainHTTP, log, onStop)
+		addresses = []string{address}
+		return err
+	})
+	err = group.Wait()
+	if s.store != nil {
+		s.stops = append(s.stops, func(context.Context) { s.store.Close() })
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.carrier, err = f.carrier(s, found.Registry, addresses); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(found)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(f.dataDir, startedFile), data, 0o600); err != nil {
+		return nil, err
+	}
+	log.Info("ready", "registry", found.Registry, "data_dir", f.dataDir, "took", time.Since(began).Round(time.Millisecond))
+	return s, nil
+}
+
+// carrier joins the implementations.
+func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agent.Carrier, error) {
+	if err := buildkit.CheckReach(addresses, prefix); err != nil {
+		return nil, inputError{err}
+	}
+	client, err := registry.New(registry.Options{PlainHTTP: f.plainHTTP})
+	if err != nil {
+		return nil, err
+	}
+	secrets := map[string]buildkit.Secret{}
+	for id, file := range f.secrets {
+		secrets[id] = buildkit.Secret{File: file}
+	}
+	ssh := map[string][]string{}
+	for id, path := range f.ssh {
+		ssh[id] = []string{path}
+	}
+	builder, err := buildkit.New(buildkit.Options{
+		Addresses: addresses, Limit: f.parallel,
+		Compression: buildkit.Compression(f.compression), Reproducible: f.reproducible,
+		Attestations: buildkit.Attestations{Provenance: f.provenance, SBOM: f.sbom},
+		CacheExport:  f.cacheExport, CacheImport: f.cacheImport,
+		Secrets: secrets, SSH: ssh, PlainHTTP: f.plainHTTP,
+	})
+	if err != nil {
+		return nil, inputError{err}
+	}
+	s.stops = append(s.stops, func(context.Context) { _ = builder.Close() })
+	return &agent.Carrier{
+		Planner: layers.NewPlanner(outside(client), layers.Settings{Reproducible: f.reproducible, Compression: f.compression}),
+		Pipeline: &pipeline.Pipeline{
+			Builder: builder, Registry: client, Ledger: s.store,
+			Surveyor: inventory.Surveyor{Source: client},
+			Prefix:   prefix, Parallel: f.parallel,
+		},
+		Now: time.Now,
+	}, nil
+}
+
+// outside looks images up in their own registries.
+func outside(client *registry.Client) layers.Outside {
+	return func(ctx context.Context, ref, platform string) (layers.OutsideImage, bool, error) {
+		d, config, err := client.Resolve(ctx, ref, platform)
+		if errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrUnauthorized) {
+			return layers.OutsideImage{}, false, fmt.Errorf("%w: %w", layers.ErrNoImage, err)
+		}
+		return layers.OutsideImage{Digest: d, Config: config}, err == nil, err
+	}
+}
+
+// close ends what was started, the last first.
+func (s *stack) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for i := len(s.stops) - 1; i >= 0; i-- {
+		s.stops[i](ctx)
+	}
+	s.stops = nil
+}
+
+// lockDataDir keeps two agents off one data directory, for as long as this
+// process lives, however it ends.
+func lockDataDir(dir string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, inputf("another lab-layers works on %s: stop it, or name another --data-dir", dir)
+	}
+	return func() { file.Close() }, nil
+}
+
+func startDatabase(ctx context.Context, dataDir string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
+	log = log.With("part", "postgresql")
+	c, err := cluster.Start(ctx, cluster.Options{DataDir: filepath.Join(dataDir, "postgresql"), Logger: log})
+	if err != nil {
+		return "", fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	onStop(keep(func(ctx context.Context) { cluster.Keep(ctx, c, lost(log)) }))
+	return c.URL(), nil
+}
+
+func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
+	r, err := embedded.Start(ctx, embedded.Options{Dir: filepath.Join(dataDir, "registry"), Logger: log.With("part", "registry")})
+	if err != nil {
+		return "", fmt.Errorf("start the registry: %w", err)
+	}
+	onStop(func(ctx context.Context) { _ = r.Stop(ctx) })
+	return r.Host(), nil
+}
+
+func startBuildKit(ctx context.Context, dataDir string, plainHTTP []string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
+	log = log.With("part", "buildkit")
+	d, err := daemon.Start(ctx, daemon.Options{Root: filepath.Join(dataDir, "buildkit"), PlainHTTP: plainHTTP, Logger: log})
+	if err != nil {
+		return "", fmt.Errorf("start BuildKit: %w", err)
+	}
+	onStop(keep(func(ctx context.Context) { daemon.Keep(ctx, d, lost(log)) }))
+	return d.Address(), nil
+}
+
+// keep runs a supervisor until the returned function is called.
+func keep(supervise func(context.Context)) (stop func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		supervise(ctx)
+	}()
+	return func(context.Context) {
+		cancel()
+		<-done
+	}
+}
+
+func lost(log *slog.Logger) func(error) {
+	return func(err error) { log.Warn("it ended and is started again", "error", err) }
+}

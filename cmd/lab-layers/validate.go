@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+func newValidate() *cobra.Command {
+	var repo, rev, config string
+	var schema bool
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Report every fault of a lab-layers.yaml at once",
+		Long: `validate checks lab-layers.yaml and the Dockerfiles that it names, and prints
+every fault with file, line, column and remedy. Without --rev it takes the
+lab-layers.yaml of the working directory, and the Dockerfiles of HEAD.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if schema {
+				text, err := layers.Schema()
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(text)
+				return err
+			}
+			faults, count, err := validate(cmd, repo, rev, config)
+			if err != nil {
+				return err
+			}
+			for _, fault := range faults {
+				fmt.Fprintln(cmd.ErrOrStderr(), fault)
+			}
+			if len(faults) > 0 {
+				return silentError{faults}
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d layers, no faults\n", count)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&repo, "repo", ".", "repository: a directory or a URL")
+	cmd.Flags().StringVar(&rev, "rev", "", "commit to check (default: the working directory's file against HEAD)")
+	cmd.Flags().StringVar(&config, "config", "", "file to check instead of the repository's lab-layers.yaml")
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of lab-layers.yaml for editors")
+	return cmd
+}
+
+func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int, error) {
+	view, err := openView(cmd.Context(), repo, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	at := rev
+	if at == "" {
+		at = "HEAD"
+	}
+	commit, err := view.repo.Resolve(at)
+	if err != nil {
+		return nil, 0, inputError{err}
+	}
+	tree, err := view.repo.Tree(commit)
+	if err != nil {
+		return nil, 0, err
+	}
+	name := layers.ConfigFile
+	var text []byte
+	switch {
+	case config != "":
+		name = config
+		text, err = os.ReadFile(config)
+	case rev == "":
+		if text, err = os.ReadFile(filepath.Join(repo, name)); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		fallthrough // a bare repository or a URL
+	default:
+		text, err = tree.ReadFile(name, 1<<20)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, inputf("%s has no %s: write one with \"lab-layers init\"", repo, name)
+	}
+	if err != nil {
+		return nil, 0, inputError{err}
+	}
+	cfg, err := layers.ParseConfig(name, text)
+	var faults layers.Faults
+	if errors.As(err, &faults) {
+		return faults, 0, nil
+	}
+	if err != nil {
+		return nil, 0, inputError{err}
+	}
+	return layers.Check(tree, cfg), len(cfg.Layers), nil
+}
