@@ -16,7 +16,7 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 	faults := &faultList{}
 	var written configText
 	if root := parseYAML(file, data, faults); root != nil {
-		reader := &yamlReader{file: file, faults: faults}
+		reader := newYAMLReader(file, faults)
 		reader.read(root, ConfigFile, &written)
 		cfg := written.config(faults)
 		if len(faults.all) == 0 {

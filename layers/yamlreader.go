@@ -3,6 +3,7 @@ package layers
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,11 @@ type yamlReader struct {
 	faults  *faultList
 	aliased int
 	inAlias int
+	names   map[reflect.Type][]string // of the fields of a struct, "-" for none
+}
+
+func newYAMLReader(file string, faults *faultList) *yamlReader {
+	return &yamlReader{file: file, faults: faults, names: map[reflect.Type][]string{}}
 }
 
 // Scalars as they are written, with where. Line 0 says that there is none; Bad
@@ -162,8 +168,9 @@ func readList[T any](r *yamlReader, n *yaml.Node, what string) []T {
 		items = items[:maxEntries]
 	}
 	list := make([]T, len(items))
+	entry := "an entry of " + what
 	for i, item := range items {
-		r.read(item, "an entry of "+what, &list[i])
+		r.read(item, entry, &list[i])
 	}
 	return list
 }
@@ -196,20 +203,28 @@ func (r *yamlReader) fields(n *yaml.Node, what string, into reflect.Value) {
 	if n.Kind == yaml.MappingNode {
 		into.FieldByName("At").Set(reflect.ValueOf(r.at(n)))
 	}
+	names := r.fieldNames(into.Type())
 	r.keys(n, what, func(key, value *yaml.Node) {
-		names := make([]string, 0, 16)
-		for i := range into.NumField() {
-			name := into.Type().Field(i).Tag.Get("yaml")
-			if name == key.Value && name != "-" {
-				r.read(value, quoted(name), into.Field(i).Addr().Interface())
-				return
-			}
-			if name != "-" {
-				names = append(names, name)
-			}
+		if i := slices.Index(names, key.Value); i >= 0 && key.Value != "-" {
+			r.read(value, `"`+key.Value+`"`, into.Field(i).Addr().Interface())
+			return
 		}
-		r.fault(key, r.faults.didYouMean(key.Value, names, "there are "+strings.Join(names, ", ")), "unknown field %s in %s", quoted(key.Value), what)
+		known := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "-" })
+		r.fault(key, r.faults.didYouMean(key.Value, known, "there are "+strings.Join(known, ", ")), "unknown field %s in %s", quoted(key.Value), what)
 	})
+}
+
+// fieldNames are the names that a struct's tags give, in order.
+func (r *yamlReader) fieldNames(t reflect.Type) []string {
+	if names, ok := r.names[t]; ok {
+		return names
+	}
+	var names []string
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Tag.Get("yaml"))
+	}
+	r.names[t] = names
+	return names
 }
 
 // arguments reads values as they are written: 12.10 keeps its zero.
