@@ -8,6 +8,11 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
+// unexpanded instructions leave variables to the shell of the container.
+var unexpanded = map[string]bool{"RUN": true, "CMD": true, "ENTRYPOINT": true, "HEALTHCHECK": true, "SHELL": true, "MAINTAINER": true}
+
+var replacement = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*/`)
+
 var variable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 
 // boundExpansion refuses a Dockerfile whose variables could grow beyond
@@ -17,12 +22,16 @@ var variable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 func boundExpansion(ast *parser.Node) error {
 	length := map[string]int{}
 	for _, node := range ast.Children {
+		instruction := strings.ToUpper(node.Value)
+		if unexpanded[instruction] {
+			continue
+		}
 		line := strings.Join(append([]string{node.Original}, heredocs(node)...), "\n")
 		total := len(line)
 		// A replacement such as ${A//x/yyy} may repeat the literal text.
 		factor := 1
-		if strings.Contains(line, "/") && strings.Contains(line, "${") {
-			factor += len(line) / 8
+		if replacement.MatchString(line) {
+			factor = len(line)
 		}
 		for _, match := range variable.FindAllStringSubmatch(line, -1) {
 			total += length[match[1]] * factor
@@ -30,8 +39,7 @@ func boundExpansion(ast *parser.Node) error {
 				return parser.WithLocation(fmt.Errorf("variables may expand to more than %d bytes here", maxExpansion), node.Location())
 			}
 		}
-		switch strings.ToUpper(node.Value) {
-		case "ARG", "ENV":
+		if instruction == "ARG" || instruction == "ENV" {
 			for _, name := range assigned.FindAllStringSubmatch(line, -1) {
 				length[name[1]] = max(length[name[1]], total)
 			}
