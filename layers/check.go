@@ -1,16 +1,20 @@
 package layers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
 // Check compares a configuration with the files of one commit: contexts,
 // Dockerfiles, targets, and what the Dockerfiles ask for. It returns nil if
-// every layer can be planned. A fault in a Dockerfile has its line there.
+// every layer can be planned, as far as that can be known without the images
+// from outside. A fault in a Dockerfile has its line there.
 func Check(tree Tree, cfg *Config) Faults {
 	c := &checker{tree: tree, platform: cfg.Platform, faults: &faultList{}, files: map[string]*stages{}}
 	layers := make(map[Name]Layer, len(cfg.Layers))
@@ -24,6 +28,9 @@ func Check(tree Tree, cfg *Config) Faults {
 		}
 		c.layer(l, parent)
 	}
+	if len(c.faults.all) == 0 {
+		c.plan(cfg)
+	}
 	return c.faults.sorted()
 }
 
@@ -34,6 +41,29 @@ type checker struct {
 	faults   *faultList
 	files    map[string]*stages // by content and arguments; nil for a faulty one
 }
+
+// plan reports what only shows when the layers are planned, such as a COPY of
+// several files to one.
+func (c *checker) plan(cfg *Config) {
+	plan, err := NewPlanner(Unresolved, Settings{}).Plan(context.Background(), c.tree, cfg)
+	if err != nil {
+		c.faults.add(Position{File: ConfigFile}, err.Error(), "check the repository with \"git fsck\"")
+		return
+	}
+	for i, l := range plan.Layers {
+		if l.Fault == "" || l.Parent != nil && plan.Layer(*l.Parent).Fault != "" {
+			continue // a child cannot be planned without its parent
+		}
+		at, problem := cfg.Layers[i].Position, l.Fault
+		if m := faultPlace.FindStringSubmatch(problem); m != nil && m[1] == l.Dockerfile {
+			line, _ := strconv.Atoi(m[2]) // 0 is unknown
+			at, problem = Position{File: l.Dockerfile, Line: line}, m[3]
+		}
+		c.faults.add(at, problem, "correct it, or the layer cannot be built")
+	}
+}
+
+var faultPlace = regexp.MustCompile(`(?s)^(.+?): line ([0-9]+): (.*)$`)
 
 // place is where the configuration gives a field, or else the layer.
 func (l Layer) place(field Position) Position {

@@ -92,7 +92,7 @@ func addSyntaxFault(file string, data []byte, err error, faults *faultList) {
 const (
 	maxConstruct = 32       // lines in which the end of a bracket is looked for
 	maxProbed    = 64 << 10 // bytes of text up to which that is done
-	maxSearched  = 16 << 20 // bytes to parse in all
+	maxSearched  = 4 << 20  // bytes to parse in all
 )
 
 // failingLine finds the first line with which the text stops to be YAML. The
