@@ -25,28 +25,27 @@ func conclude(known findings, env map[string]string, incomplete string) pipeline
 	return m
 }
 
-// frameworksIn lists the frameworks, one for each version of them. dpkg's word
-// counts only where no Python distribution says the same.
+// frameworksIn lists the frameworks, one for each version of them.
 func frameworksIn(traces []trace) []pipeline.Finding {
 	type found struct {
 		place int
 		pipeline.Finding
 	}
 	var list []found
-	for _, weak := range []bool{false, true} {
-		for _, t := range traces {
-			place, ok := frameworkOf(t.name)
-			if !ok || (t.kind == debPkg) != weak {
-				continue
-			}
-			f := t.finding()
-			f.Name = frameworks[place].name
-			if weak {
-				f.Version = upstream(f.Version)
-			}
-			if !slices.ContainsFunc(list, func(l found) bool { return l.place == place && (weak || l.Version == f.Version) }) {
-				list = append(list, found{place, f})
-			}
+	for _, t := range traces {
+		place, ok := frameworkOf(t.name)
+		// dpkg knows better what it put there: Debian's torch 1.13.1 calls itself
+		// 1.13.0a0+gitunknown.
+		if !ok || slices.ContainsFunc(traces, func(o trace) bool { return o.kind == debPkg && o.explains(t) }) {
+			continue
+		}
+		f := t.finding()
+		f.Name = frameworks[place].name
+		if t.kind == debPkg {
+			f.Version = upstream(f.Version)
+		}
+		if !slices.ContainsFunc(list, func(l found) bool { return l.place == place && l.Version == f.Version }) {
+			list = append(list, found{place, f})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b found) int { return a.place - b.place })

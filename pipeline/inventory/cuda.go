@@ -126,7 +126,11 @@ func (t trace) strength() int {
 	return 7
 }
 
-var cpuLocal = regexp.MustCompile(`\+cpu(?:\.|$)`)
+var (
+	cpuLocal = regexp.MustCompile(`\+cpu(?:\.|$)`)
+	// cpuBuild is that of a conda package: py3.10_cpu_0, cpu_generic_py312h0.
+	cpuBuild = regexp.MustCompile(`-(?:[^-]*_)?cpu_[^-]*\.json$`)
+)
 
 // withoutCUDA reports whether a package is the build of a framework that can
 // use no GPU of NVIDIA's.
@@ -146,7 +150,7 @@ func (t trace) withoutCUDA() bool {
 		return t.name == "python3-torch"
 	case condaPkg:
 		_, isFramework := frameworkOf(t.name)
-		return t.name == "cpuonly" || t.name == "pytorch-cpu" || isFramework && strings.Contains(t.path, "-cpu_")
+		return t.name == "cpuonly" || t.name == "pytorch-cpu" || isFramework && cpuBuild.MatchString(t.path)
 	}
 	return false
 }
@@ -166,9 +170,12 @@ func (t trace) eitherWay() bool {
 	return false
 }
 
-// explains reports whether a package without CUDA is what put another one, of
-// the same framework, there.
+// explains reports whether a package of dpkg's or conda's is what put a Python
+// distribution of the same framework there.
 func (t trace) explains(other trace) bool {
+	if other.kind != wheel && other.kind != condaPkg {
+		return false
+	}
 	a, known := frameworkOf(t.name)
 	b, _ := frameworkOf(other.name)
 	if known && a != b || !known && t.name != "cpuonly" {

@@ -100,7 +100,11 @@ func TestKnownImages(t *testing.T) {
 			want{"torch 2.0.0", "11.8", "conda: opt/conda/conda-meta/cuda-version-11.8-h70ddcb2_3.json", "required", "450.80.02"}},
 		{"conda for the CPU", nil, names("opt/conda/conda-meta/pytorch-2.4.0-cpu_generic_py312h0.json", dist("torch-2.4.0")),
 			want{frameworks: "torch 2.4.0", gpu: "none"}},
-		{"Debian's python3-torch", nil, []file{{"var/lib/dpkg/status", debian}, {name: "usr/lib/python3/dist-packages/torch-1.13.1.egg-info/PKG-INFO"}},
+		{"conda's cpuonly", nil, names("opt/conda/conda-meta/cpuonly-2.0-0.json", "opt/conda/conda-meta/pytorch-2.1.0-py3.10_0.json", dist("torch-2.1.0")),
+			want{frameworks: "torch 2.1.0", gpu: "none"}},
+		{"conda's own build for the CPU", nil, names("opt/conda/conda-meta/pytorch-2.1.0-py3.10_cpu_0.json"), want{frameworks: "torch 2.1.0", gpu: "none"}},
+		{"conda's build of neither", nil, names("opt/conda/conda-meta/pytorch-2.1.0-py3.10_0.json"), want{frameworks: "torch 2.1.0", gpu: "unknown"}},
+		{"Debian's python3-torch", nil, []file{{"var/lib/dpkg/status", debian}, {name: "usr/lib/python3/dist-packages/torch-1.13.0a0+gitunknown.egg-info/PKG-INFO"}},
 			want{frameworks: "torch 1.13.1, scikit-learn 1.2.1", gpu: "none"}},
 		{"NVIDIA's Debian packages", nil, []file{{"var/lib/dpkg/status", "Package: cuda-cudart-12-6\nStatus: install ok installed\nVersion: 12.6.77-1\n"}},
 			want{cuda: "12.6", cudaBy: "dpkg: var/lib/dpkg/status", gpu: "required", driver: "525.60.13"}},
@@ -168,18 +172,18 @@ func TestChildren(t *testing.T) {
 		files            []file
 		frameworks, cuda string
 	}{
-		{"adds", names("app/train.py", dist("ultralytics-8.3.0")), "ultralytics 8.3.0, transformers 4.40.0, torch 2.4.0+cu124, scikit-learn 1.2.1", "12.4"},
-		{"updates", names(site+".wh.torch-2.4.0+cu124.dist-info", dist("torch-2.6.0+cu126")), "transformers 4.40.0, torch 2.6.0+cu126, scikit-learn 1.2.1", "12.6"},
-		{"updates, in the other order", names(dist("torch-2.6.0+cu126"), site+".wh.torch-2.4.0+cu124.dist-info"), "transformers 4.40.0, torch 2.6.0+cu126, scikit-learn 1.2.1", "12.6"},
-		{"writes the same again", names(dist("torch-2.4.0+cu124")), "transformers 4.40.0, torch 2.4.0+cu124, scikit-learn 1.2.1", "12.4"},
-		{"removes a package", names(site + ".wh.transformers-4.40.0.dist-info"), "torch 2.4.0+cu124, scikit-learn 1.2.1", "12.4"},
+		{"adds", names("app/train.py", dist("ultralytics-8.3.0")), "ultralytics 8.3.0, transformers 4.40.0, torch 2.4.0+cu124, torch 1.13.1, scikit-learn 1.2.1", "12.4"},
+		{"updates", names(site+".wh.torch-2.4.0+cu124.dist-info", dist("torch-2.6.0+cu126")), "transformers 4.40.0, torch 2.6.0+cu126, torch 1.13.1, scikit-learn 1.2.1", "12.6"},
+		{"updates, in the other order", names(dist("torch-2.6.0+cu126"), site+".wh.torch-2.4.0+cu124.dist-info"), "transformers 4.40.0, torch 2.6.0+cu126, torch 1.13.1, scikit-learn 1.2.1", "12.6"},
+		{"writes the same again", names(dist("torch-2.4.0+cu124")), "transformers 4.40.0, torch 2.4.0+cu124, torch 1.13.1, scikit-learn 1.2.1", "12.4"},
+		{"removes a package", names(site + ".wh.transformers-4.40.0.dist-info"), "torch 2.4.0+cu124, torch 1.13.1, scikit-learn 1.2.1", "12.4"},
 		{"removes Python", names("opt/.wh.conda"), "torch 1.13.1, scikit-learn 1.2.1", "12.4"},
 		{"removes Python and CUDA", names("opt/.wh.conda", "usr/local/.wh.cuda-12.4"), "torch 1.13.1, scikit-learn 1.2.1", ""},
 		{"has a directory of its own", names(site+".wh..wh..opq", dist("jax-0.4.35")), "torch 1.13.1, jax 0.4.35, scikit-learn 1.2.1", "12.4"},
 		{"starts from nothing", names(".wh..wh..opq", dist("jax-0.4.35")), "jax 0.4.35", ""},
 		{"puts a file there", names("opt/conda"), "torch 1.13.1, scikit-learn 1.2.1", "12.4"},
 		{"removes with dpkg", []file{{"var/lib/dpkg/status", "Package: base-files\nStatus: install ok installed\n"}}, "transformers 4.40.0, torch 2.4.0+cu124", "12.4"},
-		{"removes what is not there", names(".wh.x", "opt/.wh.cond", "opt/conda/.wh..wh.plnk/y"), "transformers 4.40.0, torch 2.4.0+cu124, scikit-learn 1.2.1", "12.4"},
+		{"removes what is not there", names(".wh.x", "opt/.wh.cond", "opt/conda/.wh..wh.plnk/y"), "transformers 4.40.0, torch 2.4.0+cu124, torch 1.13.1, scikit-learn 1.2.1", "12.4"},
 	}
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
