@@ -42,6 +42,7 @@ func (s *images) completeArgs(img *image) {
 	}
 	read := img.file.read(img.stage, args)
 	if !validReference(read.ground) {
+		img.open = true
 		if img.leftOut == "" {
 			img.leftOut = "stands on " + quoteWord(img.read.word) + ", and nothing in the repository says what that is: give its arguments"
 		}

@@ -19,7 +19,7 @@ func (s *images) locateContexts() {
 
 func (s *images) contextSaid(img *image) bool {
 	for _, b := range img.said {
-		if b.context != "" && s.repo.isDir(b.context) && len(s.missing(b.context, img.read.sources)) == 0 {
+		if b.context != "" && writable(b.context) && s.repo.isDir(b.context) && len(s.missing(b.context, img.read.sources)) == 0 {
 			img.context = b.context
 			if b.context != img.dir() {
 				img.because("The context is %s, as %s says.", inWords(b.context), b.source)

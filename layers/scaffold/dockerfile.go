@@ -23,6 +23,8 @@ type dockerfile struct {
 	list   []instructions.Stage
 	meta   []instructions.ArgCommand // ARG lines before the first FROM
 	escape rune
+	// several says that other stages than the last are images too.
+	several bool
 }
 
 // readDockerfile parses a Dockerfile. The error is told to the user as the

@@ -3,6 +3,8 @@ package scaffold
 import (
 	"maps"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
@@ -27,7 +29,8 @@ func (s scope) Keys() []string { return slices.Sorted(maps.Keys(s.vars)) }
 // expand returns a word with its variables replaced, and the names of those
 // that are not set. ok is false for a word that cannot be expanded.
 func (s scope) expand(word string) (value string, unset []string, ok bool) {
-	if len(word) > maxWord {
+	// The lexer complains about other words on standard error.
+	if len(word) > maxWord || !utf8.ValidString(word) || strings.Contains(word, "\x00") {
 		return "", nil, false
 	}
 	value, missing, err := s.lex.ProcessWord(word, s)

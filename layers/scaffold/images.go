@@ -31,6 +31,12 @@ func newImages(repo *repository) *images {
 	parts := map[string]bool{} // directories with Dockerfiles that have no FROM
 	for _, name := range repo.dockerfiles {
 		file, err := repo.readDockerfile(name, &left)
+		if !writable(name) {
+			err = errors.New("has a path that lab-layers.yaml cannot name")
+		}
+		if len(set.list) >= maxLayers {
+			err = fmt.Errorf("was not looked at: there are %d layers already", maxLayers)
+		}
 		if err != nil {
 			parts[path.Dir(name)] = parts[path.Dir(name)] || errors.Is(err, errNoFrom)
 			set.broken = append(set.broken, LeftOut{Dockerfile: name, Reason: err.Error()})
@@ -51,7 +57,7 @@ func (s *images) addFile(file *dockerfile, said []build) {
 	last := len(file.list) - 1
 	byStage := map[int][]build{}
 	for _, b := range said {
-		if stage := file.find(b.target); stage >= 0 {
+		if stage := file.find(b.target); stage >= 0 && (b.target == "" || targetName.MatchString(b.target) && len(b.target) <= maxName) {
 			byStage[stage] = append(byStage[stage], b)
 		}
 	}
@@ -59,6 +65,8 @@ func (s *images) addFile(file *dockerfile, said []build) {
 	for stage := range byStage {
 		wanted[stage] = true
 	}
+	delete(wanted, last)
+	file.several = len(wanted) > 0
 	for stage := range file.list {
 		if stage != last && !wanted[stage] {
 			continue
@@ -76,6 +84,9 @@ func (s *images) addFile(file *dockerfile, said []build) {
 func (s *images) addVariants(file *dockerfile, stage int, target string, said []build) {
 	var variants []*image
 	for _, b := range said {
+		if len(variants) >= maxVariants {
+			break
+		}
 		args := relevant(file, b.args)
 		at := slices.IndexFunc(variants, func(v *image) bool {
 			first := v.said[0]
@@ -91,6 +102,9 @@ func (s *images) addVariants(file *dockerfile, stage int, target string, said []
 		variants = []*image{{file: file, stage: stage, target: target}}
 	}
 	for _, v := range variants {
+		if len(s.list) >= maxLayers {
+			return
+		}
 		for _, b := range v.said {
 			v.because("%s builds it%s.", b.source, called(b))
 		}

@@ -72,10 +72,18 @@ func (m *memory) dir(dirs map[string]map[string]layers.Entry, name string) layer
 		}
 		entries = append(entries, e)
 	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].Name < entries[j].Name })
+	sort.Slice(entries, func(i, j int) bool { return gitName(entries[i]) < gitName(entries[j]) })
 	id := objectID("tree", fmt.Sprintf("%q %v", name, entries))
 	m.trees[id] = entries
 	return id
+}
+
+// gitName is what Git sorts by.
+func gitName(e layers.Entry) string {
+	if e.IsDir() {
+		return e.Name + "/"
+	}
+	return e.Name
 }
 
 func objectID(kind, data string) layers.ObjectID {

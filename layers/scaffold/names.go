@@ -13,15 +13,6 @@ import (
 // what goes before it.
 const maxName = 100
 
-// call is what an image goes by in FROM lines: a name, and the tag where it
-// takes one to tell variants apart.
-type call struct {
-	name string
-	tag  string
-	// weak calls count only where no other image has the name.
-	weak bool
-}
-
 // containers are directories that say nothing about the images in them.
 var containers = words(`. images image docker dockerfile dockerfiles containers container
 	docker-images docker-image build .build builds src stacks deploy deployment deployments
@@ -51,7 +42,7 @@ func (s *images) parts(i *image) (parts []string, variants int) {
 	if name, _ := stem(file); name != "" {
 		for _, part := range stemParts(name) {
 			parts = append(parts, part)
-			under = append(under, false)
+			under = append(under, dir != "." && s.repo.hasDockerfile(dir))
 		}
 	}
 	for variants < len(parts)-1 {
@@ -62,7 +53,7 @@ func (s *images) parts(i *image) (parts []string, variants int) {
 		}
 		variants++
 	}
-	if i.target != "" || i.stage > 0 && i.file.list[i.stage].Name != "" && len(i.file.ownStages()) > 0 {
+	if i.target != "" || i.stage > 0 && i.file.list[i.stage].Name != "" && i.file.several {
 		return append(parts, i.file.list[i.stage].Name), 0
 	}
 	return parts, variants
@@ -197,46 +188,6 @@ func (s *images) ways(img *image, oneOfSeveral bool) []string {
 		ways = append(ways, name)
 	}
 	return ways
-}
-
-// addCalls lists what FROM lines may call an image.
-func (s *images) addCalls(img *image) {
-	add := func(name, tag string, weak bool) {
-		name = strings.ToLower(name)
-		for n, c := range img.calls {
-			if c.name == name && c.tag == tag {
-				img.calls[n].weak = c.weak && weak
-				return
-			}
-		}
-		if name != "" {
-			img.calls = append(img.calls, call{name, tag, weak})
-		}
-	}
-	add(string(img.name), "", false)
-	for _, b := range img.said {
-		for _, name := range b.names {
-			ref := parseReference(name)
-			add(ref.name, ref.tag, false)
-			add(ref.name, "", true)
-		}
-	}
-	parts, variants := s.parts(img)
-	if len(parts) == 0 {
-		return
-	}
-	k := len(parts) - 1 - variants
-	tag := strings.Join(parts[k+1:], "-")
-	add(parts[k], tag, false)
-	add(strings.Join(parts[k:], "-"), "", false)
-	if k > 0 {
-		add(strings.Join(parts[k-1:], "-"), "", false)
-		add(parts[k-1]+"-"+parts[k], tag, false)
-		add(parts[k-1], strings.Join(parts[k:], "-"), false)
-	}
-	if last := parts[len(parts)-1]; variants > 0 && !versionLike.MatchString(strings.ToLower(last)) {
-		add(last, "", true)
-	}
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9._-]+`)

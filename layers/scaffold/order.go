@@ -17,7 +17,7 @@ func (s *images) breakCycles() {
 			if state[at] == 1 {
 				last := trail[len(trail)-1]
 				last.doubt("It would stand on %s, which stands on it: taken as standing on an image from outside.", at.name)
-				last.parent, last.from = nil, ""
+				last.standOutside()
 				break
 			}
 			state[at] = 1

@@ -1,7 +1,6 @@
 package scaffold
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -21,24 +20,36 @@ func (s *images) findParents() {
 			s.findParent(img, own)
 		}
 	}
-	// What a layer stands on cannot be left out.
-	for again := true; again; {
-		again = false
-		for _, img := range s.list {
-			if p := img.parent; img.leftOut == "" && p != nil && p.leftOut != "" {
-				p.doubt("The Dockerfile %s, but %s stands on it.", p.leftOut, img.name)
-				p.leftOut = ""
-				s.findParent(p, own)
-				again = true
-			}
-		}
-	}
+	s.keepParents(own)
 	for _, img := range s.list {
 		if img.leftOut != "" {
 			s.findParent(img, own)
 		}
 	}
 	s.breakCycles()
+}
+
+// keepParents sees to it that no layer stands on one that is left out: that
+// one is kept too, or, if it cannot be built, not stood on.
+func (s *images) keepParents(own *prefixes) {
+	for again := true; again; {
+		again = false
+		for _, img := range s.list {
+			p := img.parent
+			if img.leftOut != "" || p == nil || p.leftOut == "" {
+				continue
+			}
+			again = true
+			if p.open {
+				img.doubt("It would stand on %s, which %s.", p.name, p.leftOut)
+				img.standOutside()
+				continue
+			}
+			p.doubt("The Dockerfile %s, but %s stands on it.", p.leftOut, img.name)
+			p.leftOut = ""
+			s.findParent(p, own)
+		}
+	}
 }
 
 func (s *images) findParent(img *image, own *prefixes) {
@@ -48,17 +59,19 @@ func (s *images) findParent(img *image, own *prefixes) {
 		return
 	}
 	if p := s.parentByReference(img, img.read.ground, own); p != nil {
-		img.parent = p
-		img.because("FROM %s is the layer %s.", img.read.ground, p.name)
+		img.standOn(p, "FROM %s is the layer %s.", img.read.ground, p.name)
 		return
 	}
 	if !validReference(img.read.ground) && s.parentSaid(img, false) {
 		return
 	}
 	for _, ref := range img.read.others {
+		if !validReference(ref) {
+			continue
+		}
 		if p := s.parentByReference(img, ref, own); p != nil {
-			img.parent, img.from = p, ref
-			img.because("It stands on %s, and takes files from %s, which is the layer %s.", orNothing(img.read.ground), ref, p.name)
+			img.from = ref
+			img.standOn(p, "It stands on %s, and takes files from %s, which is the layer %s.", orNothing(img.read.ground), ref, p.name)
 			return
 		}
 	}
@@ -81,9 +94,8 @@ func (s *images) parentStage(img *image) bool {
 			}
 		}
 		if found != nil {
-			img.parent = found
 			img.read = img.file.readUntil(img.stage, stage, img.args)
-			img.because("It stands on the stage %s of the same Dockerfile.", found.target)
+			img.standOn(found, "It stands on the stage %s of the same Dockerfile.", found.target)
 			return true
 		}
 	}
@@ -110,8 +122,7 @@ func (s *images) parentSaid(img *image, sure bool) bool {
 		if p == nil || p == img {
 			continue
 		}
-		img.parent = p
-		img.because("%s says that it stands on %s.", b.source, b.parent)
+		img.standOn(p, "%s says that it stands on %s.", b.source, b.parent)
 		if ref := parseReference(img.read.ground); validReference(img.read.ground) && !p.goesBy(ref.name) && !p.goesBy(ref.tag) {
 			img.doubt("FROM names %s, which does not look like the layer %s.", img.read.ground, p.name)
 		}
@@ -157,83 +168,4 @@ func (s *images) parentByReference(img *image, text string, own *prefixes) *imag
 // pinned reports whether a tag names one release.
 func pinned(tag string) bool {
 	return tag != "" && strings.ContainsAny(tag, "0123456789")
-}
-
-// match finds the image that a reference would mean if it were the
-// repository's own, as seen from img; nil if there is none, and img itself if
-// it calls itself so.
-func (s *images) match(img *image, ref reference) *image {
-	name := strings.ToLower(ref.name)
-	var best *image
-	bestScore := 0
-	for _, other := range s.byCall[name] {
-		score := other.fits(name, ref.tag)
-		if score == 0 {
-			continue
-		}
-		if other.leftOut == "" {
-			score += 1 << 12 // a layer before what is left out
-		}
-		score += min(s.nearness(img, other), 1<<9)
-		if score > bestScore {
-			best, bestScore = other, score
-		}
-	}
-	return best
-}
-
-// fits grades how well an image goes by a name and tag; 0 is not at all.
-func (i *image) fits(name, tag string) int {
-	grade := 0
-	for _, c := range i.calls {
-		if c.name != name {
-			continue
-		}
-		g := 0
-		switch {
-		case c.tag == tag && tag != "":
-			g = 5
-		case c.tag == "latest" && tag == "", c.tag == "" && tag == "latest":
-			g = 5
-		case c.tag == "":
-			g = 3
-		case strings.HasPrefix(tag, c.tag+"-"):
-			g = 4
-		}
-		if c.weak {
-			g = min(g, 1)
-		}
-		grade = max(grade, g)
-	}
-	return grade << 9
-}
-
-// nearness counts the words that two images' places have in common: of
-// several variants the one beside counts.
-func (s *images) nearness(a, b *image) int {
-	if a == b {
-		return 0
-	}
-	words := func(i *image) []string {
-		return strings.FieldsFunc(strings.ToLower(i.file.path), func(r rune) bool { return r == '/' })
-	}
-	n := 0
-	theirs := words(b)
-	for _, word := range words(a) {
-		if slices.Contains(theirs, word) {
-			n += 4
-		}
-	}
-	if path.Dir(a.dir()) == path.Dir(b.dir()) {
-		n += 2
-	}
-	if sa, _ := stem(path.Base(a.file.path)); sa != "" {
-		if sb, _ := stem(path.Base(b.file.path)); sa == sb {
-			n += 8
-		}
-	}
-	if sameArgs(a, b) {
-		n++
-	}
-	return n
 }

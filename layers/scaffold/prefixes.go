@@ -8,6 +8,10 @@ type prefixes struct {
 	use map[string]*prefixUse
 }
 
+// common are names that images of many owners have.
+var common = words(`base base-image static core runtime python cuda notebook jupyter
+	pytorch tensorflow rstudio gpu cpu builder server app hub test dev`)
+
 // prefixUse is how a prefix is used by the repository.
 type prefixUse struct {
 	said    bool            // another file builds an image under it
@@ -83,6 +87,8 @@ func (p *prefixes) owns(ref reference, layer *image) (ok bool, doubt string) {
 		return false, fmt.Sprintf("%s/ is a well-known publisher", ref.prefix)
 	case published(ref.prefix) && use.foreign >= len(use.meant):
 		return false, fmt.Sprintf("%s/ also has images that no layer makes", ref.prefix)
+	case len(use.meant) < 2 && use.foreign > 0 && common[ref.name]:
+		return false, fmt.Sprintf("%s/ also has images that no layer makes, and many have one of that name", ref.prefix)
 	case len(use.meant) < 2 && use.foreign > 0:
 		return true, fmt.Sprintf("%s/ also has images that no layer makes", ref.prefix)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 	"gopkg.in/yaml.v3"
@@ -47,6 +48,11 @@ func TestProposals(t *testing.T) {
 				t.Fatal(err)
 			}
 			check(t, p)
+			if cfg, err := layers.ParseConfig(layers.ConfigFile, p.YAML()); err != nil {
+				t.Error(err)
+			} else if faults := layers.Check(treeOf(tree), cfg); faults != nil {
+				t.Error(faults)
+			}
 			got := string(p.YAML())
 			if *update {
 				archive.Files = slices.DeleteFunc(archive.Files, func(f txtar.File) bool { return f.Name == wanted })
@@ -94,10 +100,13 @@ func checkYAML(t testing.TB, text []byte) {
 			Args                                                  map[string]string
 		}
 	}
-	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&config); err != nil {
+	if err := yaml.Unmarshal(text, &config); err != nil {
 		t.Fatalf("not valid: %v\n%s", err, text)
+	}
+	if len(config.Layers) > 0 {
+		if _, err := layers.ParseConfig(layers.ConfigFile, text); err != nil {
+			t.Fatalf("not accepted: %v\n%s", err, text)
+		}
 	}
 	kinds := map[string]layers.Kind{}
 	parents := map[string]string{}
@@ -158,6 +167,7 @@ func TestHostile(t *testing.T) {
 		"no letters":       {"___/Dockerfile": "FROM ubuntu\n", "∞/Dockerfile": "FROM ___\n"},
 		"itself":           {"a/Dockerfile": "FROM a\n"},
 		"cycle":            {"a/Dockerfile": "FROM c\n", "b/Dockerfile": "FROM a\n", "c/Dockerfile": "FROM b\n"},
+		"open below":       {"a/Dockerfile": "FROM lab/b\n", "tests/b/Dockerfile": "ARG B\nFROM $B\n", "c/Dockerfile": "FROM lab/d\n", "d/Dockerfile": "ARG B\nFROM $B:1\n", "e/Dockerfile": "FROM lab/tests\n", "tests/Dockerfile": "FROM e\n"},
 		"compose aliases":  {"Dockerfile": "FROM ubuntu\n", "compose.yml": "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c]\nservices: {x: {build: {context: *d}}}\n"},
 		"compose outside":  {"Dockerfile": "FROM ubuntu\n", "compose.yml": "services: {x: {build: ../..}, y: {build: {context: /etc}}, z: {build: {dockerfile: ../../x}}}\n"},
 		"make in circles":  {"Dockerfile": "FROM ubuntu\n", "Makefile": "A = $(B)$(B)\nB = $(A)$(A)\ninclude Makefile\nx: x\n\tdocker build -t $(A) -f $(B) .\n\t$(call f,$@,.,$<)\n"},
@@ -179,12 +189,16 @@ func FuzzPropose(f *testing.F) {
 	f.Add("FROM ubuntu AS base\nRUN pip install torch\nFROM base AS exp\nCOPY --from=0 a* /\n", "ARG B=lab/${X:-a}\nFROM ${B}:$T\nONBUILD COPY . /\n", "services: {a: {build: {context: a, args: [T=1]}}}", "T := 1\na: b\n\tdocker build -t x/a:$(T) a\n")
 	f.Add("ARG I=<b>\nFROM $I\n", "FROM a\n", "images: {a: {depend_on: b}}", "define x\nendef\n")
 	f.Fuzz(func(t *testing.T, a, b, compose, makefile string) {
+		began := time.Now()
 		p, err := Propose(treeOf(map[string]string{
 			"a/Dockerfile": a, "b/gpu.Dockerfile": b, "compose.yml": compose, "spec.yml": compose,
 			"docker-bake.json": compose, "Makefile": makefile, "a/x": "", "build-args/gpu.conf": makefile,
 		}))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Fatalf("took %s", took)
 		}
 		check(t, p)
 	})

@@ -33,6 +33,7 @@ type reader struct {
 	*dockerfile
 	args   map[string]string
 	global scope
+	under  []int // the stage that each stands on, -1 for an image
 	bases  []string
 	ends   map[int]scope // what is set at the end of a stage
 	until  int           // a stage that another layer builds; -1 for none
@@ -48,11 +49,8 @@ func (d *dockerfile) read(stage int, args map[string]string) reading {
 // that stage reads is not the target's.
 func (d *dockerfile) readUntil(stage, until int, args map[string]string) reading {
 	r := &reader{dockerfile: d, args: args, global: d.global(args), ends: map[int]scope{}, until: until}
-	r.bases = make([]string, len(d.list))
-	for i, s := range d.list {
-		r.bases[i], _, _ = r.global.expand(s.BaseName)
-	}
-	for i := stage; i >= 0; i = r.below(i) {
+	r.findBases()
+	for i := stage; i >= 0; i = r.under[i] {
 		r.out.chain = append(r.out.chain, i)
 	}
 	last := r.out.chain[len(r.out.chain)-1]
@@ -63,15 +61,20 @@ func (d *dockerfile) readUntil(stage, until int, args map[string]string) reading
 	return r.out
 }
 
-// below returns the stage that a stage stands on, -1 for an image. BuildKit
+// findBases expands the FROM lines and finds the stages among them. BuildKit
 // compares the FROM name with the lower-cased names of earlier stages.
-func (r *reader) below(i int) int {
-	for j := i - 1; j >= 0; j-- {
-		if name := r.list[j].Name; name != "" && strings.ToLower(name) == r.bases[i] {
-			return j
+func (r *reader) findBases() {
+	named := map[string]int{}
+	for i, s := range r.list {
+		base, _, _ := r.global.expand(s.BaseName)
+		r.bases = append(r.bases, base)
+		at, ok := named[base]
+		if !ok || base == "" {
+			at = -1
 		}
+		r.under = append(r.under, at)
+		named[strings.ToLower(s.Name)] = i
 	}
-	return -1
 }
 
 // stage visits a stage and what it reads, and returns what is set at its end.
@@ -86,7 +89,7 @@ func (r *reader) stage(i int) scope {
 		}()
 	}
 	env := scope{r.global.lex, map[string]string{}}
-	if j := r.below(i); j >= 0 {
+	if j := r.under[i]; j >= 0 {
 		env = r.stage(j).clone()
 	} else {
 		r.image(r.bases[i])

@@ -50,7 +50,7 @@ var publishers = words(`nvidia pytorch tensorflow jupyter jupyterhub rocker
 	rstudio posit kubeflownotebookswg dask ray rayproject
 	apache intel amd rocm paddlepaddle mxnet ultralytics openmmlab
 	microsoft azureml linuxserver gitpod codercom anaconda quansight lambdal
-	deepspeed vllm ollama google cloudera sclorg centos ubi8 ubi9 fedora
+	deepspeed vllm ollama distroless google cloudera sclorg centos ubi8 ubi9 fedora
 	rockylinux opensuse oraclelinux library`)
 
 // official are the names of Docker's official images that labs stand on.

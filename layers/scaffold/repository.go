@@ -13,6 +13,8 @@ import (
 // Limits on what is looked at.
 const (
 	maxDockerfiles = 10_000
+	maxLayers      = 5_000     // half of what lab-layers.yaml may list
+	maxVariants    = 64        // of one target
 	maxEntries     = 1_000_000 // files and directories of the tree
 	maxDepth       = 256       // directories
 	maxTotal       = 128 << 20 // bytes of all Dockerfiles

@@ -39,15 +39,12 @@ func declaresIn(cmds []instructions.ArgCommand, name string) bool {
 // stages, which only serve COPY --from, are none.
 func (d *dockerfile) ownStages() map[int]bool {
 	n := len(d.list)
-	below := make([]int, n)   // the stage a stage stands on
 	copied := make([]bool, n) // something copies from it
 	used := make([]bool, n)   // some stage stands on it
-	reader := &reader{dockerfile: d, global: d.global(nil), bases: make([]string, n)}
-	for i, s := range d.list {
-		reader.bases[i], _, _ = reader.global.expand(s.BaseName)
-	}
+	r := &reader{dockerfile: d, global: d.global(nil)}
+	r.findBases()
+	below := r.under // the stage that each stands on
 	for i := range d.list {
-		below[i] = reader.below(i)
 		if below[i] >= 0 {
 			used[below[i]] = true
 		}
@@ -138,7 +135,7 @@ var serving = words(`build builder builds building compile compiler deps depende
 // looksLikeImage reports whether a stage does something and is not named for
 // a step on the way.
 func (d *dockerfile) looksLikeImage(i int) bool {
-	if d.list[i].Name == "" {
+	if name := d.list[i].Name; len(name) > maxName || !targetName.MatchString(name) {
 		return false
 	}
 	for _, part := range strings.FieldsFunc(strings.ToLower(d.list[i].Name), func(r rune) bool { return r == '-' || r == '_' || r == '.' }) {

@@ -12,7 +12,8 @@ import (
 )
 
 // YAML writes the proposal as a lab-layers.yaml, grounds and doubts as
-// comments. Dockerfiles that were left out stand at the end, commented out.
+// comments. Dockerfiles that were left out stand at the end, commented out. Of
+// a proposal without any layer it is not yet a valid configuration.
 func (p *Proposal) YAML() []byte {
 	w := &yamlWriter{}
 	w.comment("", "The layers of this repository: every image that it builds, and on which other")

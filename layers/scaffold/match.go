@@ -1,0 +1,100 @@
+package scaffold
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// match finds the image that a reference would mean if it were the
+// repository's own, as seen from img; nil if there is none, and img itself if
+// it calls itself so.
+func (s *images) match(img *image, ref reference) *image {
+	name := strings.ToLower(ref.name)
+	var best *image
+	bestScore := 0
+	for _, other := range s.byCall[name] {
+		score := max(other.fits(name, ref.tag), other.fitsVariant(name, img))
+		if score == 0 {
+			continue
+		}
+		if other.leftOut == "" {
+			score += 1 << 12 // a layer before what is left out
+		}
+		score += min(s.nearness(img, other), 1<<9)
+		if score > bestScore {
+			best, bestScore = other, score
+		}
+	}
+	return best
+}
+
+// fits grades how well an image goes by a name and tag; 0 is not at all.
+func (i *image) fits(name, tag string) int {
+	grade := 0
+	for _, c := range i.calls {
+		if c.name != name {
+			continue
+		}
+		g := 0
+		switch {
+		case c.tag == tag && tag != "":
+			g = 5
+		case c.tag == "latest" && tag == "", c.tag == "" && tag == "latest":
+			g = 5
+		case c.tag == "":
+			g = 3
+		case strings.HasPrefix(tag, c.tag+"-"):
+			g = 4
+		}
+		if c.weak {
+			g = min(g, 1)
+		}
+		grade = max(grade, g)
+	}
+	return grade << 9
+}
+
+// fitsVariant grades an image that is the same variant as another, such as
+// both "cpu", where the tag in FROM does not tell.
+func (i *image) fitsVariant(name string, of *image) int {
+	for _, c := range i.calls {
+		if c.name != name || c.tag == "" || versionLike.MatchString(c.tag) || i == of {
+			continue
+		}
+		if slices.ContainsFunc(of.calls, func(o call) bool { return o.tag == c.tag }) {
+			return 2 << 9
+		}
+	}
+	return 0
+}
+
+// nearness counts the words that two images' places have in common: of
+// several variants the one beside counts.
+func (s *images) nearness(a, b *image) int {
+	if a == b {
+		return 0
+	}
+	words := func(i *image) []string {
+		return strings.FieldsFunc(strings.ToLower(i.file.path), func(r rune) bool { return r == '/' })
+	}
+	n := 0
+	theirs := words(b)
+	for _, word := range words(a) {
+		if slices.Contains(theirs, word) {
+			n += 4
+		}
+	}
+	if path.Dir(a.dir()) == path.Dir(b.dir()) {
+		n += 2
+	}
+	if sa, _ := stem(path.Base(a.file.path)); sa != "" {
+		if sb, _ := stem(path.Base(b.file.path)); sa == sb {
+			n += 8
+		}
+	}
+	if sameArgs(a, b) {
+		n++
+	}
+	return n
+}
