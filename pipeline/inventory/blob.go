@@ -24,7 +24,7 @@ type limits struct {
 	traces  int   // packages that count
 }
 
-var defaultLimits = limits{entries: 4_000_000, bytes: 128 << 30, status: 32 << 20, traces: 2000}
+var defaultLimits = limits{entries: 4_000_000, bytes: 64 << 30, status: 32 << 20, traces: 2000}
 
 // maxPath is the longest path that is looked at, in bytes; Linux has no longer
 // ones.
@@ -61,7 +61,7 @@ func decompress(r io.Reader) (content io.Reader, done func(), err error) {
 		}
 		return z, func() { z.Close() }, nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		z, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, nil, err
 		}
