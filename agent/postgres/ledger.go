@@ -95,7 +95,7 @@ func (s *Store) publish(ctx context.Context, i pipeline.Image) (winner pipeline.
 }
 
 // maxMeetings bounds how often Publish meets others at work on its key.
-const maxMeetings = 5
+const maxMeetings = 20
 
 // met reports whether another Publish or Forget of the same key came between
 // the statements.

@@ -19,7 +19,10 @@ import (
 )
 
 // shared is the cluster of all tests; each has a schema of its own.
-var shared *cluster.Cluster
+var (
+	shared        *cluster.Cluster
+	sharedOptions cluster.Options
+)
 
 func TestMain(m *testing.M) { os.Exit(withCluster(m.Run)) }
 
@@ -30,12 +33,28 @@ func withCluster(run func() int) int {
 		panic(err)
 	}
 	defer os.RemoveAll(dir)
-	if shared, err = cluster.Start(ctx, cluster.Options{DataDir: dir}); err != nil {
+	sharedOptions.DataDir = dir
+	if shared, err = cluster.Start(ctx, sharedOptions); err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	defer shared.Stop(ctx)
-	return run()
+	code := run()
+	hurry, cancel := context.WithCancel(ctx)
+	cancel() // what is thrown away need not be written down
+	shared.Stop(hurry)
+	return code
+}
+
+// restart ends the cluster at once and starts it again.
+func restart(t *testing.T) {
+	hurry, cancel := context.WithCancel(t.Context())
+	cancel()
+	shared.Stop(hurry)
+	again, err := cluster.Start(t.Context(), sharedOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared = again
 }
 
 var schemas atomic.Int64
