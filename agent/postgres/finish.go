@@ -29,7 +29,7 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 			return err
 		}
 		var batch pgx.Batch
-		if err := writeLayers(&batch, v); err != nil {
+		if err := writeOutcomes(&batch, v); err != nil {
 			return err
 		}
 		if v.Snapshot != nil {
@@ -98,6 +98,7 @@ func writeTags(batch *pgx.Batch, run agent.RunID, tags []agent.Tag) {
 		order by repository, name, n desc
 		on conflict (repository, name) do update set
 			layer = excluded.layer, digest = excluded.digest, ref = excluded.ref, run = excluded.run,
-			moved = now(), expires = excluded.expires`,
+			moved = now(), expires = excluded.expires
+		where (tags.layer, tags.digest, tags.ref, tags.expires) is distinct from (excluded.layer, excluded.digest, excluded.ref, excluded.expires)`,
 		repositories, names, of, digests, refs, expires, run)
 }

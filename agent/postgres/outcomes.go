@@ -2,118 +2,124 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
-// maxPaths is how many changed paths of a layer are kept.
-const maxPaths = 1000
+const (
+	// maxPaths is how many changed paths of a layer are kept.
+	maxPaths = 1000
+	// maxMessage is about how many bytes go to PostgreSQL in one piece.
+	maxMessage = 16 << 20
+)
 
-func writeLayers(batch *pgx.Batch, v agent.Verdict) error {
+// outcomeRow is a row of run_layers as JSON, which goes to PostgreSQL much
+// faster in one piece than row by row.
+type outcomeRow struct {
+	Position         int                  `json:"position"`
+	Layer            layers.Name          `json:"layer"`
+	Kind             *string              `json:"kind"`
+	Parent           *layers.Name         `json:"parent"`
+	State            string               `json:"state"`
+	Key              *string              `json:"key"`
+	PreviousKey      *string              `json:"previous_key"`
+	ImageKey         layers.Key           `json:"image_key"`
+	ImageDigest      digest.Digest        `json:"image_digest"`
+	Reasons          []layers.Reason      `json:"reasons"`
+	ChangedPaths     []string             `json:"changed_paths"`
+	RebuildFrom      *layers.Instruction  `json:"rebuild_from,omitempty"`
+	Notes            []string             `json:"notes"`
+	Seconds          float64              `json:"seconds"`
+	Steps            []pipeline.BuildStep `json:"steps"`
+	Log              string               `json:"log"`
+	Error            *string              `json:"error"`
+	ErrorFile        *string              `json:"error_file"`
+	ErrorLine        *int                 `json:"error_line"`
+	ErrorInstruction *string              `json:"error_instruction"`
+	ErrorTail        []string             `json:"error_tail,omitempty"`
+}
+
+func writeOutcomes(batch *pgx.Batch, v agent.Verdict) error {
+	planned := map[layers.Name]*layers.PlannedLayer{}
+	if v.Plan != nil {
+		for _, l := range v.Plan.Layers {
+			planned[l.Name] = l
+		}
+	}
+	var rows []outcomeRow
+	size := 0
 	for i, out := range v.Outcomes {
-		row := layerRow{Outcome: out, position: i}
-		if v.Plan != nil {
-			row.plan = v.Plan.Layer(out.Layer)
+		row := newOutcomeRow(i, out, planned[out.Layer])
+		rows = append(rows, row)
+		size += len(row.Log)
+		if size < maxMessage && i < len(v.Outcomes)-1 {
+			continue
 		}
-		args, err := row.columns()
+		text, err := document(rows)
 		if err != nil {
-			return fmt.Errorf("layer %s: %w", out.Layer, err)
+			return err
 		}
-		batch.Queue(`insert into run_layers (run, layer, position, kind, parent, state, key, previous_key, image,
-			reasons, changed_paths, rebuild_from, notes, seconds, steps, log,
-			error, error_file, error_line, error_instruction, error_tail)
-			values ($1, $2, $3, $4, $5, $6, $7, $8,
-				(select id from images where key = $9 and digest = $10),
-				$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
-			append([]any{v.Run}, args...)...)
+		batch.Queue(`insert into run_layers (run, position, layer, kind, parent, state, key, previous_key, image,
+				reasons, changed_paths, rebuild_from, notes, seconds, steps, log,
+				error, error_file, error_line, error_instruction, error_tail)
+			select $1, o.position, o.layer, o.kind, o.parent, o.state, o.key, o.previous_key, i.id,
+				o.reasons, o.changed_paths, o.rebuild_from, o.notes, o.seconds, o.steps, o.log,
+				o.error, o.error_file, o.error_line, o.error_instruction, o.error_tail
+			from json_to_recordset($2) as o(position int, layer text, kind text, parent text, state text,
+				key text, previous_key text, image_key text, image_digest text,
+				reasons jsonb, changed_paths jsonb, rebuild_from jsonb, notes jsonb, seconds float8, steps jsonb, log text,
+				error text, error_file text, error_line int, error_instruction text, error_tail jsonb)
+			left join images i on i.key = o.image_key and i.digest = o.image_digest`, v.Run, text)
+		rows, size = nil, 0
 	}
 	return nil
 }
 
-// layerRow is one row of run_layers.
-type layerRow struct {
-	pipeline.Outcome
-	plan     *layers.PlannedLayer // nil if the run had no plan
-	position int
+// newOutcomeRow takes nil for a layer that no plan has.
+func newOutcomeRow(position int, out pipeline.Outcome, planned *layers.PlannedLayer) outcomeRow {
+	if planned == nil {
+		planned = &layers.PlannedLayer{}
+	}
+	row := outcomeRow{
+		Position: position, Layer: out.Layer, Kind: orNull(planned.Kind), Parent: planned.Parent, State: string(out.State),
+		Key: orNull(planned.Key), PreviousKey: orNull(planned.PreviousKey),
+		Reasons:      orEmpty(planned.Reasons),
+		ChangedPaths: orEmpty(planned.ChangedPaths[:min(len(planned.ChangedPaths), maxPaths)]),
+		RebuildFrom:  planned.RebuildFrom, Notes: orEmpty(planned.Notes),
+		Seconds: max(0, out.Duration.Seconds()), Steps: orEmpty(out.Steps), Log: cut(out.Log, maxLog),
+	}
+	if out.Image != nil {
+		row.Key, row.ImageKey, row.ImageDigest = orNull(out.Image.Key), out.Image.Key, out.Image.Digest
+	}
+	if out.Error != nil {
+		row.fail(out.Error)
+	}
+	if row.Error == nil && out.State == pipeline.Broken {
+		row.Error = orNull("no reason was given")
+	}
+	return row
 }
 
-// columns returns the row's values from layer to error_tail.
-func (r layerRow) columns() ([]any, error) {
-	plan := r.plan
-	if plan == nil {
-		plan = &layers.PlannedLayer{}
-	}
-	var parent *string
-	if plan.Parent != nil {
-		parent = orNull(*plan.Parent)
-	}
-	key := plan.Key
-	var imageKey, imageDigest *string
-	if r.Image != nil {
-		key, imageKey, imageDigest = r.Image.Key, orNull(r.Image.Key), orNull(r.Image.Digest)
-	}
-	reasons, err := document(orEmpty(plan.Reasons))
-	if err != nil {
-		return nil, err
-	}
-	paths, err := document(orEmpty(plan.ChangedPaths[:min(len(plan.ChangedPaths), maxPaths)]))
-	if err != nil {
-		return nil, err
-	}
-	var from []byte
-	if plan.RebuildFrom != nil {
-		if from, err = document(plan.RebuildFrom); err != nil {
-			return nil, err
-		}
-	}
-	notes, err := document(orEmpty(plan.Notes))
-	if err != nil {
-		return nil, err
-	}
-	steps, err := document(orEmpty(r.Steps))
-	if err != nil {
-		return nil, err
-	}
-	failure, err := r.failure()
-	if err != nil {
-		return nil, err
-	}
-	return append([]any{
-		r.Layer, r.position, orNull(plan.Kind), parent, r.State, orNull(key), orNull(plan.PreviousKey), imageKey, imageDigest,
-		reasons, paths, from, notes, max(0, r.Duration.Seconds()), steps, cut(r.Log, maxLog),
-	}, failure...), nil
-}
-
-// failure returns error, error_file, error_line, error_instruction and
-// error_tail.
-func (r layerRow) failure() ([]any, error) {
-	if r.Error == nil {
-		if r.State == pipeline.Broken {
-			r.Error = errors.New("no reason was given")
-		} else {
-			return make([]any, 5), nil
-		}
-	}
-	text := cut(r.Error.Error(), maxError)
+// fail writes why the layer has no image.
+func (r *outcomeRow) fail(err error) {
+	r.Error = orNull(cut(err.Error(), maxError))
 	var build *pipeline.BuildError
-	if !errors.As(r.Error, &build) {
-		return []any{text, nil, nil, nil, nil}, nil
+	if !errors.As(err, &build) {
+		return
 	}
-	var line *int
+	r.ErrorFile = orNull(cut(build.File, maxShort))
 	if build.Line > 0 {
-		line = &build.Line
+		r.ErrorLine = &build.Line
 	}
-	var lines []string
-	for _, l := range build.Tail {
-		lines = append(lines, cut(l, maxShort))
+	r.ErrorInstruction = orNull(cut(build.Instruction, maxError))
+	for _, line := range build.Tail {
+		r.ErrorTail = append(r.ErrorTail, cut(line, maxShort))
 	}
-	tail, err := document(orEmpty(lines))
-	return []any{text, orNull(cut(build.File, maxShort)), line, orNull(cut(build.Instruction, maxError)), tail}, err
 }
 
 // orEmpty is for JSON lists, which are [] and never null.

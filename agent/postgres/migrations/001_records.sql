@@ -224,8 +224,8 @@ create table run_layers (
     error_line        int,
     error_instruction text,
     error_tail        jsonb,
-    primary key (run, layer),
-    unique (run, position),
+    primary key (run, position),
+    unique (layer, run),
     constraint position_counts check (position >= 0),
     constraint known_kind check (kind in ('base', 'framework', 'experiment')),
     constraint known_state check (state in ('reused', 'built', 'failed', 'blocked', 'cancelled', 'absent')),
@@ -236,7 +236,6 @@ create table run_layers (
     constraint error_length check (octet_length(error) <= 65536 and octet_length(error_file) <= 4096 and octet_length(error_instruction) <= 65536),
     constraint error_line_counts check (error_line >= 1)
 );
-create index run_layers_by_layer on run_layers (layer, run);
 create index run_layers_by_image on run_layers (image);
 comment on table run_layers is 'What became of each layer in a run, and why';
 comment on column run_layers.run is 'The run';
@@ -300,8 +299,8 @@ comment on column tags.name is 'The tag';
 comment on column tags.layer is 'The layer';
 comment on column tags.digest is 'The image that it points at';
 comment on column tags.ref is 'The ref that gave the tag, written as in refs';
-comment on column tags.run is 'The run that last set it';
-comment on column tags.moved is 'When it was last set';
+comment on column tags.run is 'The run that made it point there';
+comment on column tags.moved is 'When that was';
 comment on column tags.expires is 'When a temporary tag may go; null for a lasting one';
 
 create view image_metadata as
