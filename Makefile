@@ -15,7 +15,7 @@ setup: ## Install what is missing, or say what to install
 	@PACKAGES="$(PACKAGES)" ./.ci/setup
 
 build: ## Build lab-layers, buildkitd and buildctl into bin/
-	$(GO) build -trimpath -o bin/ ./cmd/... github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
+	$(GO) build -o bin/ ./cmd/... github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
 
 demo: setup build ## Push a sample lab to an agent and watch what it builds
 	@testdata/demo.sh bin .demo

@@ -181,9 +181,13 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 		return true, a.finish(ctx, *run, Verdict{Run: run.ID, State: Cancelled, Reason: "the agent no longer watches this repository"})
 	}
 	log.Info("run started", "attempt", run.Attempt)
+	before, err := Before(ctx, a.Store, run.Move)
+	if err != nil {
+		return true, errors.Join(err, a.release(ctx, *run, 0, err.Error()))
+	}
 	runCtx, cancel := context.WithCancelCause(ctx)
 	stop := a.keep(runCtx, run.ID, cancel)
-	verdict, err := a.Carrier.Carry(runCtx, source, *run, a.Progress)
+	verdict, err := a.Carrier.Carry(runCtx, source, *run, before, a.Progress)
 	stop()
 	cancel(nil)
 	switch {

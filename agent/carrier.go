@@ -34,9 +34,11 @@ func (m *mistake) Unwrap() error { return m.err }
 // Carry does the work of a run. An error is the infrastructure's, and the run
 // is to be tried again; everything that the repository's people can mend is
 // part of the verdict.
-func (c *Carrier) Carry(ctx context.Context, source Source, run Run, progress Progress) (Verdict, error) {
+//
+// before is the commit that the plan is explained against; empty is nothing.
+func (c *Carrier) Carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress) (Verdict, error) {
 	verdict := Verdict{Run: run.ID}
-	err := c.carry(ctx, source, run, progress, &verdict)
+	err := c.carry(ctx, source, run, before, progress, &verdict)
 	var wrong *mistake
 	switch {
 	case err == nil:
@@ -54,7 +56,7 @@ func (c *Carrier) Carry(ctx context.Context, source Source, run Run, progress Pr
 // errGone says that the remote let a commit go before it was read.
 var errGone = errors.New("the commit is no longer in the repository")
 
-func (c *Carrier) carry(ctx context.Context, source Source, run Run, progress Progress, verdict *Verdict) error {
+func (c *Carrier) carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress, verdict *Verdict) error {
 	commit := run.Move.New
 	if err := source.Fetch(ctx, run.Move.Ref, commit); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +73,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, progress Pr
 		verdict.State, verdict.Reason = Succeeded, fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
 		return nil
 	}
-	if err := c.explain(ctx, source, run.Move.Old, plan); err != nil {
+	if err := c.explain(ctx, source, before, plan); err != nil {
 		return err
 	}
 	have, err := c.Pipeline.Images(ctx, plan)
@@ -136,8 +138,8 @@ func IsMistake(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// explain gives a plan its reasons, from the commit that the ref was at. They
-// are for people: where that commit cannot be read any more, everything is new.
+// explain gives a plan its reasons, against an earlier commit. They are for
+// people: where that commit cannot be read any more, everything is new.
 func (c *Carrier) explain(ctx context.Context, source Source, old layers.Commit, plan *layers.Plan) error {
 	var before *layers.Plan
 	if old != "" {

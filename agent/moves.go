@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -36,7 +37,28 @@ func movesBetween(id RepositoryID, url string, seen, now map[layers.Ref]layers.C
 	return moves
 }
 
-const mainRef layers.Ref = "refs/heads/main"
+const (
+	mainRef   layers.Ref = "refs/heads/main"
+	masterRef layers.Ref = "refs/heads/master"
+)
+
+// Before finds the commit against which a move is told to people: where the ref
+// was, or where main is for a ref that is new.
+func Before(ctx context.Context, store Store, move Move) (layers.Commit, error) {
+	if move.Old != "" {
+		return move.Old, nil
+	}
+	refs, err := store.Refs(ctx, move.Repository)
+	if err != nil {
+		return "", err
+	}
+	for _, ref := range []layers.Ref{mainRef, masterRef} {
+		if commit, ok := refs[ref]; ok && ref != move.Ref {
+			return commit, nil
+		}
+	}
+	return "", nil
+}
 
 // quiet moves are noted without a run: a repository that is seen for the first
 // time may have years of tags, and nobody waits for their images.

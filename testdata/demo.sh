@@ -50,7 +50,7 @@ settled refs/heads/main "$(git rev-parse HEAD)"
 lab-layers history --data-dir "$work/data"
 
 say "3. One line of one experiment changes, and is pushed"
-sed -i 's/"learning_rate": .*,/"learning_rate": 0.02,/' experiments/resnet50/hparams.json
+sed -i 's/"learning_rate": .*,/"learning_rate": 0.005,/' experiments/resnet50/hparams.json
 git diff --stat
 git commit -qam "resnet50: a smaller learning rate"
 git push -q origin main
@@ -78,7 +78,7 @@ lab-layers trace --data-dir "$work/data" resnet50:main
 
 # What the demo claims, checked.
 built() {
-    lab-layers history --data-dir "$work/data" --commit "$1" -o json | grep -c '"outcome":"built"' || true
+    lab-layers history --data-dir "$work/data" --commit "$1" -o json | grep -c '"state":"built"' || true
 }
 [ "$(built "$(git rev-parse main~1)")" = 1 ] || { echo "the one-line change did not build exactly one layer" >&2; exit 1; }
 [ "$(built "$(git rev-parse main)")" = 0 ] || { echo "the README edit built something" >&2; exit 1; }

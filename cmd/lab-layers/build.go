@@ -121,7 +121,12 @@ func (b *foreground) build(ctx context.Context, ref layers.Ref, commit layers.Co
 	}
 	run := agent.Run{Move: agent.Move{Repository: id, URL: b.source.URL(), Ref: ref, New: commit}}
 	var verdict agent.Verdict
-	if ref == "" || len(only) > 0 {
+	seen, err := b.stack.store.Refs(ctx, id)
+	if err != nil {
+		return err
+	}
+	run.Move.Old = seen[ref]
+	if ref == "" || len(only) > 0 || run.Move.Old == commit {
 		verdict, err = b.unrecorded(ctx, run, only)
 	} else {
 		verdict, err = b.recorded(ctx, &run)
@@ -142,11 +147,6 @@ func (b *foreground) build(ctx context.Context, ref layers.Ref, commit layers.Co
 
 // recorded does what the agent would do with a push of the ref.
 func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdict, error) {
-	seen, err := b.stack.store.Refs(ctx, run.Move.Repository)
-	if err != nil {
-		return agent.Verdict{}, err
-	}
-	run.Move.Old = seen[run.Move.Ref]
 	runs, err := b.stack.store.Record(ctx, []agent.Move{run.Move})
 	if err != nil {
 		return agent.Verdict{}, err
@@ -164,7 +164,11 @@ func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdic
 			return agent.Verdict{}, fmt.Errorf("run %d waits behind another run of %s: start the agent to work them off", runs[0].ID, run.Move.Ref)
 		}
 		*run = *claimed
-		verdict, err := b.stack.carrier.Carry(ctx, b.source, *claimed, b.progress)
+		before, err := agent.Before(ctx, b.stack.store, claimed.Move)
+		if err != nil {
+			return agent.Verdict{}, err
+		}
+		verdict, err := b.stack.carrier.Carry(ctx, b.source, *claimed, before, b.progress)
 		if err != nil {
 			release := context.WithoutCancel(ctx)
 			return verdict, errors.Join(err, b.stack.store.Release(release, claimed.ID, name, 0, err.Error()))
@@ -178,13 +182,14 @@ func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdic
 	}
 }
 
-// unrecorded builds some layers, or a commit that no ref names. Its images are
-// recorded under their keys, but make no snapshot and get no tag.
+// unrecorded builds some layers, or a commit that no ref has just moved to. Its
+// images are recorded under their keys, but make no snapshot. The commit of a
+// ref gets its tags again, should somebody have moved them.
 func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []string) (agent.Verdict, error) {
 	if err := b.source.Fetch(ctx, run.Move.Ref, run.Move.New); err != nil {
 		return agent.Verdict{}, err
 	}
-	plan, _, err := b.stack.carrier.Plan(ctx, b.source, run.Move.New)
+	plan, cfg, err := b.stack.carrier.Plan(ctx, b.source, run.Move.New)
 	if err != nil {
 		return agent.Verdict{}, err
 	}
@@ -206,6 +211,11 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 	}
 	if len(failed) > 0 {
 		verdict.State, verdict.Reason = agent.Failed, strings.Join(failed, "; ")
+	}
+	if tags, covered := cfg.TagsFor(run.Move.Ref, run.Move.New); covered && len(only) == 0 && ctx.Err() == nil {
+		if _, err := b.stack.carrier.Pipeline.Tag(ctx, result, tags); err != nil {
+			return verdict, err
+		}
 	}
 	return verdict, context.Cause(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 func newHistory() *cobra.Command {
@@ -69,6 +70,8 @@ func newHistory() *cobra.Command {
 
 func whyEntry(e postgres.HistoryEntry) string {
 	switch {
+	case e.State == pipeline.Reused:
+		return ""
 	case e.Error != nil:
 		return cut(printable(e.Error.Text), 60)
 	case len(e.ChangedPaths) > 0:

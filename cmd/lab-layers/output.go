@@ -90,7 +90,7 @@ func why(l *layers.PlannedLayer) string {
 		return "fault: " + cut(l.Fault, 70)
 	case l.Step == layers.Absent:
 		return "the commit has no " + l.Dockerfile
-	case len(l.Reasons) == 0:
+	case l.Step == layers.Reuse || len(l.Reasons) == 0:
 		return ""
 	case len(l.ChangedPaths) > 0 && l.Reasons[0].Kind == layers.ReasonPath:
 		return cut(strings.Join(l.ChangedPaths, ", "), 70)

@@ -32,18 +32,16 @@ func liveProgress(w io.Writer) agent.Progress {
 				fmt.Fprintf(w, "%-14s cached  %s\n", e.Layer, cut(e.Step, 90))
 				delete(began, step)
 			case pipeline.Completed, pipeline.Failed:
-				took := ""
-				if start, ok := began[step]; ok {
-					took = fmt.Sprintf(" (%.1fs)", e.Time.Sub(start).Seconds())
-					delete(began, step)
+				start, ok := began[step]
+				if !ok || e.Step == "" || strings.HasPrefix(e.Step, "[internal]") {
+					break // BuildKit tells some ends twice
 				}
+				delete(began, step)
 				word := "done   "
 				if e.State == pipeline.Failed {
 					word = "FAILED "
 				}
-				if e.Step != "" {
-					fmt.Fprintf(w, "%-14s %s %s%s\n", e.Layer, word, cut(e.Step, 90), took)
-				}
+				fmt.Fprintf(w, "%-14s %s %s (%.1fs)\n", e.Layer, word, cut(e.Step, 90), e.Time.Sub(start).Seconds())
 			case pipeline.Output:
 				for line := range strings.Lines(printable(string(e.Log))) {
 					fmt.Fprintf(w, "%-14s | %s\n", e.Layer, strings.TrimRight(line, "\r\n"))
@@ -82,7 +80,10 @@ func printVerdict(w io.Writer, run agent.Run, verdict agent.Verdict) {
 		}
 		fmt.Fprintf(w, "tagged %s\n", strings.Join(list, ", "))
 	}
-	fmt.Fprintf(w, "run %d %s", run.ID, verdict.State)
+	if run.ID != 0 {
+		fmt.Fprintf(w, "run %d ", run.ID)
+	}
+	fmt.Fprint(w, verdict.State)
 	if verdict.Reason != "" {
 		fmt.Fprintf(w, ": %s", printable(verdict.Reason))
 	}
