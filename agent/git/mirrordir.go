@@ -1,0 +1,91 @@
+package git
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// makeDirs makes the directories of the mirror that are missing.
+func (m *Mirror) makeDirs() error {
+	for _, part := range []string{"objects/pack", "objects/info", "refs/heads", "refs/tags", keepRefs, "tmp"} {
+		if err := os.MkdirAll(filepath.Join(m.dir, part), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clean removes what a process left that died while it wrote: files that are
+// not whole, packs without an index, and git's own locks. The mirror's lock is
+// held, so nobody is writing.
+func (m *Mirror) clean() error {
+	stale, err := filepath.Glob(filepath.Join(string(m.temp), "*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"HEAD.lock", "config.lock", "packed-refs.lock"} {
+		stale = append(stale, filepath.Join(m.dir, name))
+	}
+	packs := filepath.Join(m.dir, "objects", "pack")
+	files, err := os.ReadDir(packs)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		name := filepath.Join(packs, file.Name())
+		half, isPack := strings.CutSuffix(name, ".pack")
+		other := half + ".idx"
+		if !isPack {
+			half, isPack = strings.CutSuffix(name, ".idx")
+			other = half + ".pack"
+		}
+		if _, err := os.Stat(other); strings.HasPrefix(file.Name(), "tmp_") || isPack && errors.Is(err, fs.ErrNotExist) {
+			stale = append(stale, name)
+		}
+	}
+	for _, name := range stale {
+		if err := os.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty removes all objects and refs. Files that are being read stay readable.
+func (m *Mirror) empty() error {
+	for _, part := range []string{"objects", "refs", "packed-refs"} {
+		if err := os.RemoveAll(filepath.Join(m.dir, part)); err != nil {
+			return err
+		}
+	}
+	clear(m.known)
+	if err := m.makeDirs(); err != nil {
+		return err
+	}
+	return m.repo.db.forget()
+}
+
+// tempDir is where files are written before they get their names, on the same
+// file system as those.
+type tempDir string
+
+func (d tempDir) create() (*os.File, error) { return os.CreateTemp(string(d), "") }
+
+// writeFile writes a file so that it is seen whole or not at all.
+func (d tempDir) writeFile(name, content string) error {
+	temp, err := d.create()
+	if err != nil {
+		return err
+	}
+	_, err = temp.WriteString(content)
+	if err = errors.Join(err, temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), name)
+	}
+	if err != nil {
+		os.Remove(temp.Name())
+	}
+	return err
+}
