@@ -21,6 +21,9 @@ const maxConfig = 1 << 20
 type Carrier struct {
 	Planner  *layers.Planner
 	Pipeline *pipeline.Pipeline
+	// Namespaces of the repositories' images, by URL; see
+	// [pipeline.Pipeline.Namespace].
+	Namespaces map[string]string
 	// Now is the clock, for expiry dates.
 	Now func() time.Time
 }
@@ -76,12 +79,13 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 	if err := c.explain(ctx, source, before, plan); err != nil {
 		return err
 	}
-	have, err := c.Pipeline.Images(ctx, plan)
+	images := c.Images(source)
+	have, err := images.Images(ctx, plan)
 	if err != nil {
 		return err
 	}
 	progress.plan(run, plan)
-	result := c.Pipeline.Execute(ctx, plan, have, progress.Build)
+	result := images.Execute(ctx, plan, have, progress.Build)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -90,7 +94,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 		return err
 	}
 	verdict.Snapshot = c.snapshot(run, result)
-	tagged, err := c.Pipeline.Tag(ctx, result, tags)
+	tagged, err := images.Tag(ctx, result, tags)
 	if err != nil {
 		return err
 	}
@@ -102,6 +106,11 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 		verdict.Tags = append(verdict.Tags, tag)
 	}
 	return nil
+}
+
+// Images is the pipeline for a repository's images.
+func (c *Carrier) Images(source Source) *pipeline.Pipeline {
+	return c.Pipeline.Within(c.Namespaces[source.URL()])
 }
 
 // Plan reads a commit's configuration and plans it. A mistake in the

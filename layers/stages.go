@@ -98,9 +98,7 @@ func openSources(list []instructions.Stage) bool {
 			case *instructions.AddCommand:
 				sources = c.SourcePaths
 			case *instructions.RunCommand:
-				for _, flag := range c.FlagsUsed {
-					sources = append(sources, flag)
-				}
+				sources = append(sources, c.FlagsUsed...)
 			}
 			for _, source := range sources {
 				for _, match := range variable.FindAllStringSubmatch(source, -1) {

@@ -7,15 +7,15 @@ import (
 	"github.com/lab-layers/lab-layers/layers"
 )
 
-// flights keeps two builds of one key from running side by side in this
+// Flights keeps two builds of one key from running side by side in this
 // process. Across processes the ledger decides, at the cost of a second build.
-type flights struct {
+type Flights struct {
 	mu   sync.Mutex
 	busy map[layers.Key]chan struct{}
 }
 
 // enter waits until no other build of the key is under way.
-func (f *flights) enter(ctx context.Context, key layers.Key) (release func(), err error) {
+func (f *Flights) enter(ctx context.Context, key layers.Key) (release func(), err error) {
 	for {
 		f.mu.Lock()
 		other, taken := f.busy[key]

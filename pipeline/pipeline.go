@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -28,10 +29,20 @@ type Pipeline struct {
 	Surveyor Surveyor
 	// Prefix of the repositories: HOST or HOST/PREFIX.
 	Prefix string
+	// Namespace keeps the layers of several Git repositories apart: images are
+	// published as PREFIX/NAMESPACE/LAYER. Empty is none.
+	Namespace string
 	// Parallel builds at the most; 0 is 1.
 	Parallel int
+	// Flights is shared by all pipelines of a process.
+	Flights *Flights
+}
 
-	flights flights
+// Within is the same pipeline in another namespace.
+func (p *Pipeline) Within(namespace string) *Pipeline {
+	other := *p
+	other.Namespace = namespace
+	return &other
 }
 
 // keyLabel names an image's key in its configuration and its manifest.
@@ -45,7 +56,7 @@ func keyTag(key layers.Key) string {
 }
 
 func (p *Pipeline) repository(layer layers.Name) string {
-	return p.Prefix + "/" + string(layer)
+	return path.Join(p.Prefix, p.Namespace, string(layer))
 }
 
 // Images finds the images that a plan's keys already have, and sets the plan's
@@ -233,7 +244,7 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 		out.State, out.Error = Stopped, context.Cause(ctx)
 		return out
 	}
-	release, err := p.flights.enter(ctx, layer.Key)
+	release, err := p.Flights.enter(ctx, layer.Key)
 	if err == nil {
 		defer release()
 		err = p.build(ctx, layer, parent, &out, progress)

@@ -52,11 +52,25 @@ next start.`,
 				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers,
 				Owner: owner(), Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
 			}
+			s.carrier.Namespaces = map[string]string{}
 			for _, repo := range repos {
+				name, repo, err := splitName(repo)
+				if err != nil {
+					return err
+				}
+				if name == "" && len(repos) > 1 {
+					return inputf("several repositories could have layers of one name: tell their images apart with --repo NAME=%s", repo)
+				}
+				if !isURL(repo) {
+					if repo, err = filepath.Abs(repo); err != nil {
+						return err
+					}
+				}
 				mirror, err := git.Open(ctx, filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
 				if err != nil {
 					return err
 				}
+				s.carrier.Namespaces[mirror.URL()] = name
 				a.Sources = append(a.Sources, mirror)
 			}
 			return a.Serve(ctx)
@@ -65,7 +79,7 @@ next start.`,
 	flags.add(cmd)
 	remote.add(cmd)
 	logging.add(cmd)
-	cmd.Flags().StringSliceVar(&repos, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL (several allowed)")
+	cmd.Flags().StringSliceVar(&repos, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")
 	cmd.Flags().IntVar(&workers, "workers", 2, "runs that go on side by side")
 	return cmd

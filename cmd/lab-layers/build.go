@@ -37,6 +37,10 @@ they stand on are built, and nothing is tagged.`,
 				return err
 			}
 			defer s.close()
+			name, repo, err := splitName(repo)
+			if err != nil {
+				return err
+			}
 			if !isURL(repo) {
 				if repo, err = filepath.Abs(repo); err != nil {
 					return err
@@ -45,6 +49,9 @@ they stand on are built, and nothing is tagged.`,
 			mirror, err := git.Open(cmd.Context(), filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
 			if err != nil {
 				return inputError{err}
+			}
+			if name != "" {
+				s.carrier.Namespaces = map[string]string{mirror.URL(): name}
 			}
 			b := &foreground{stack: s, source: mirror, progress: liveProgress(cmd.ErrOrStderr()), json: output == "json", out: cmd.OutOrStdout()}
 			ref, commit, err := b.resolve(cmd.Context(), mirror, rev)
@@ -196,12 +203,12 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 	if err := plan.Keep(only); err != nil {
 		return agent.Verdict{}, inputError{err}
 	}
-	have, err := b.stack.carrier.Pipeline.Images(ctx, plan)
+	have, err := b.stack.carrier.Images(b.source).Images(ctx, plan)
 	if err != nil {
 		return agent.Verdict{}, err
 	}
 	b.progress.Plan(run, plan)
-	result := b.stack.carrier.Pipeline.Execute(ctx, plan, have, b.progress.Build)
+	result := b.stack.carrier.Images(b.source).Execute(ctx, plan, have, b.progress.Build)
 	verdict := agent.Verdict{State: agent.Succeeded, Plan: plan, Outcomes: result.Outcomes}
 	var failed []string
 	for _, out := range result.Outcomes {
@@ -213,7 +220,7 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 		verdict.State, verdict.Reason = agent.Failed, strings.Join(failed, "; ")
 	}
 	if tags, covered := cfg.TagsFor(run.Move.Ref, run.Move.New); covered && len(only) == 0 && ctx.Err() == nil {
-		if _, err := b.stack.carrier.Pipeline.Tag(ctx, result, tags); err != nil {
+		if _, err := b.stack.carrier.Images(b.source).Tag(ctx, result, tags); err != nil {
 			return verdict, err
 		}
 	}

@@ -41,8 +41,11 @@ the repository's history.`,
 			if err != nil {
 				return inputError{err}
 			}
-			if len(proposal.Layers)+len(proposal.LeftOut) == 0 {
-				return inputf("%s has no Dockerfile at %s", repo, commit.Short())
+			if len(proposal.Layers) == 0 {
+				for _, left := range proposal.LeftOut {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", left.Dockerfile, left.Reason)
+				}
+				return inputf("%s has no Dockerfile at %s that makes an image of a lab", repo, commit.Short())
 			}
 			if file == "" {
 				file = filepath.Join(repo, layers.ConfigFile)

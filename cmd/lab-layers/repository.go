@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,20 @@ func openRepository(ctx context.Context, repo string) (*git.Repository, error) {
 		return nil, err
 	}
 	return mirror.Repository()
+}
+
+var namespace = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
+
+// splitName takes NAME=URL apart. The name becomes part of the images' names.
+func splitName(repo string) (name, url string, err error) {
+	name, url, named := strings.Cut(repo, "=")
+	if !named || strings.ContainsAny(name, "/:") {
+		return "", repo, nil // a "=" further on belongs to the URL
+	}
+	if !namespace.MatchString(name) {
+		return "", "", inputf("--repo %s: the name must be lower-case letters and digits, with . _ or - between them", repo)
+	}
+	return name, url, nil
 }
 
 // isURL tells an address from a directory: it has a scheme, or is scp-like and

@@ -197,7 +197,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		Pipeline: &pipeline.Pipeline{
 			Builder: builder, Registry: client, Ledger: s.store,
 			Surveyor: inventory.Surveyor{Source: client},
-			Prefix:   prefix, Parallel: f.parallel,
+			Prefix:   prefix, Parallel: f.parallel, Flights: new(pipeline.Flights),
 		},
 		Now: time.Now,
 	}, nil
