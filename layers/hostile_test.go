@@ -103,7 +103,7 @@ func TestHostileTrees(t *testing.T) {
 	t.Run("deep", func(t *testing.T) {
 		o := newMemory()
 		layer := oneLayer(t, map[string]Entry{
-			"a/Dockerfile":                        dockerfile(o, "FROM scratch\nCOPY . /\n"),
+			"a/Dockerfile":                         dockerfile(o, "FROM scratch\nCOPY . /\n"),
 			"a/" + strings.Repeat("d/", 300) + "x": {Mode: ModeFile, ID: o.blob("x")},
 		}, o)
 		if !strings.Contains(layer.Fault, "deep") {

@@ -143,7 +143,6 @@ func outsideOf(tree map[string]Entry, objects *memory) Outside {
 	}
 }
 
-
 func gitDo(t *testing.T, objects *memory, tree map[string]Entry, script string) {
 	t.Helper()
 	for line := range strings.Lines(script) {
