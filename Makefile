@@ -20,6 +20,10 @@ build: ## Build lab-layers, buildkitd and buildctl into bin/
 demo: setup build ## Push a sample lab to an agent and watch what it builds
 	@testdata/demo.sh bin .demo
 
+torch: setup build ## Build the sample lab on Debian with PyTorch (minutes, 3 GB)
+	@PACKAGES=mmdebstrap ./.ci/setup
+	@testdata/torch.sh bin .torch
+
 test: setup build ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
@@ -30,4 +34,4 @@ lint: ## go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-.PHONY: help setup build demo test bench lint
+.PHONY: help setup build demo torch test bench lint
