@@ -37,9 +37,8 @@ type Agent struct {
 	Progress Progress
 	Log      *slog.Logger
 
-	sources map[string]Source
-	work    chan struct{}
-	looks   map[string]chan struct{}
+	work  chan struct{}
+	looks map[string]chan struct{}
 }
 
 // ErrShutdown is the cause with which a run is cut off when the agent stops.
@@ -62,10 +61,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 
 func (a *Agent) prepare() {
 	a.work = make(chan struct{}, 1)
-	a.sources = map[string]Source{}
 	a.looks = map[string]chan struct{}{}
 	for _, source := range a.Sources {
-		a.sources[source.URL()] = source
 		a.looks[source.URL()] = make(chan struct{}, 1)
 	}
 }
@@ -169,15 +166,26 @@ func (a *Agent) worker(ctx context.Context) {
 	}
 }
 
+// source finds a repository by its URL; nil if it is not watched.
+func (a *Agent) source(url string) Source {
+	for _, source := range a.Sources {
+		if source.URL() == url {
+			return source
+		}
+	}
+	return nil
+}
+
 // Work claims one run and carries it out; worked is false if there was none.
+// Like Look it works without Serve.
 func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	run, err := a.Store.Claim(ctx, a.Owner, Lease)
 	if err != nil || run == nil {
 		return false, err
 	}
 	log := a.Log.With("run", run.ID, "repository", run.Move.URL, "ref", run.Move.Ref, "commit", run.Move.New.Short())
-	source, ok := a.sources[run.Move.URL]
-	if !ok {
+	source := a.source(run.Move.URL)
+	if source == nil {
 		return true, a.finish(ctx, *run, Verdict{Run: run.ID, State: Cancelled, Reason: "the agent no longer watches this repository"})
 	}
 	log.Info("run started", "attempt", run.Attempt)
