@@ -67,6 +67,8 @@ type converted struct {
 	image   []byte
 	base    []byte
 	outside []outsideUse
+	// parent is the parent's reference in the LLB; empty without a parent.
+	parent string
 }
 
 // placeholder stands for the parent's digest while its image is not made yet;
@@ -115,6 +117,9 @@ func convert(ctx context.Context, src source, parentRef string, parentDigest dig
 		return nil, err
 	}
 	c := &converted{def: def, outside: resolver.uses}
+	if src.parent != "" {
+		c.parent = parentRef + "@" + parentDigest.String()
+	}
 	if c.image, err = json.Marshal(result.Image); err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func newGraph(c *converted, src source) (*graph, error) {
 		if src := vertex.GetSource(); src != nil {
 			o.source = src.Identifier
 			o.local = strings.HasPrefix(src.Identifier, "local://")
-			o.parent = strings.Contains(src.Identifier, "lab-layers.invalid/")
+			o.parent = c.parent != "" && src.Identifier == "docker-image://"+c.parent
 			if o.local {
 				g.local = true
 				if follow := src.Attrs[pb.AttrFollowPaths]; follow != "" {

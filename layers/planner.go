@@ -143,23 +143,27 @@ func faultf(format string, args ...any) error {
 // must not give two of its layers different images.
 func once(outside Outside) Outside {
 	type answer struct {
+		asked sync.Once
 		image OutsideImage
 		ok    bool
 		err   error
 	}
 	var mu sync.Mutex
-	answers := map[string]answer{}
+	answers := map[string]*answer{}
 	return func(ctx context.Context, ref, platform string) (OutsideImage, bool, error) {
 		mu.Lock()
-		defer mu.Unlock()
-		a, known := answers[ref]
-		if !known {
-			a.image, a.ok, a.err = outside(ctx, ref, platform)
+		a := answers[ref]
+		if a == nil {
+			a = &answer{}
 			answers[ref] = a
 		}
-		if a.err != nil && !errors.Is(a.err, ErrNoImage) {
-			a.err = &outsideError{a.err}
-		}
+		mu.Unlock()
+		a.asked.Do(func() {
+			a.image, a.ok, a.err = outside(ctx, ref, platform)
+			if a.err != nil && !errors.Is(a.err, ErrNoImage) {
+				a.err = &outsideError{a.err}
+			}
+		})
 		return a.image, a.ok, a.err
 	}
 }
