@@ -111,11 +111,11 @@ func (d *database) rescan() (changed bool, err error) {
 				packs = append(packs, p)
 				continue
 			}
-			changed = true
 			index, err := openPackIndex(filepath.Join(dir, "pack", file.Name()))
 			if errors.Is(err, errDamaged) {
 				d.broken = errors.Join(d.broken, err)
 			} else if err == nil {
+				changed = true
 				packs = append(packs, &pack{name: name, index: index, find: index.find, bases: d.bases})
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				return false, err

@@ -189,24 +189,33 @@ func (m *Mirror) store(ctx context.Context, talk *talk, r io.Reader) error {
 		file.Close()
 		os.Remove(file.Name()) // it has another name where all went well
 	}()
+	err = m.storeBy(ctx, talk, r, file)
+	if errors.Is(err, errDamaged) {
+		return fmt.Errorf("receive pack: %v", err) // it is not the mirror that is damaged
+	} else if err != nil {
+		return fmt.Errorf("receive pack: %w", err)
+	}
+	return nil
+}
+
+// storeBy is store by way of a temporary file.
+func (m *Mirror) storeBy(ctx context.Context, talk *talk, r io.Reader, file *os.File) error {
 	in := &stickyReader{r: contextReader{ctx, r}}
 	out := bufio.NewWriterSize(file, 1<<16)
 	received, err := readPack(ctx, io.TeeReader(in, out), m.limits)
 	talk.alarm.stop()
 	if err != nil && in.err != nil {
-		err = in.err
+		return in.err
+	} else if err != nil {
+		return err
 	}
-	if err == nil {
-		err = out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
 	}
-	if err == nil {
-		err = received.resolve(ctx, file, m.limits)
+	if err := received.resolve(ctx, file, m.limits); err != nil {
+		return err
 	}
 	switch {
-	case errors.Is(err, errDamaged):
-		return fmt.Errorf("receive pack: %v", err) // it is not the mirror that is damaged
-	case err != nil:
-		return fmt.Errorf("receive pack: %w", err)
 	case len(received.entries) == 0:
 		return nil
 	case received.small():

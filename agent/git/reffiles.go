@@ -50,7 +50,7 @@ func stampOf(info fs.FileInfo, now time.Time) stamp {
 	return stamp{info.ModTime(), info.Size(), info}
 }
 
-// refValue is what a ref points at; peeled is empty if nobody has looked.
+// refValue is what a ref points at, and what a packed tag leads to.
 type refValue struct {
 	id     layers.ObjectID
 	peeled layers.ObjectID
@@ -67,13 +67,15 @@ type packedRefs struct {
 	refs  map[string]refValue
 }
 
-// read returns all refs below refs/heads and refs/tags, and the names of
-// symbolic ones left out, which are in neither.
+// read returns all refs below refs/heads and refs/tags but symbolic ones.
 func (r *refFiles) read() (map[string]refValue, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Loose first: git pack-refs writes the packed ones before it removes the
 	// loose ones.
+	if _, err := os.Stat(filepath.Join(r.dir, "refs")); err != nil {
+		return nil, err // a repository that is gone has not lost its branches
+	}
 	fresh, refs := map[string]refDir{}, map[string]refValue{}
 	for _, top := range []string{"refs/heads", "refs/tags"} {
 		if err := r.readDir(top, fresh, refs, 0); err != nil {
@@ -199,7 +201,7 @@ func (r *refFiles) readPacked() error {
 // "ID NAME" lines, each perhaps followed by "^PEELED".
 func parsePackedRefs(data []byte) (map[string]refValue, error) {
 	refs := make(map[string]refValue, len(data)/64)
-	fullyPeeled, last := false, ""
+	last := ""
 	for number := 1; len(data) > 0; number++ {
 		line, rest, _ := bytes.Cut(data, []byte("\n"))
 		data = rest
@@ -207,7 +209,6 @@ func parsePackedRefs(data []byte) (map[string]refValue, error) {
 			continue
 		}
 		if line[0] == '#' {
-			fullyPeeled = fullyPeeled || bytes.Contains(line, []byte(" fully-peeled"))
 			continue
 		}
 		text, peel := line, line[0] == '^'
@@ -229,11 +230,7 @@ func parsePackedRefs(data []byte) (map[string]refValue, error) {
 			return nil, fmt.Errorf("%w: line %d has no ref name", errDamaged, number)
 		}
 		last = string(text[2*idSize+1:])
-		value := refValue{id: layers.ObjectID(id[:])}
-		if fullyPeeled {
-			value.peeled = value.id
-		}
-		if refs[last] = value; len(refs) > maxRefs {
+		if refs[last] = (refValue{id: layers.ObjectID(id[:])}); len(refs) > maxRefs {
 			return nil, errTooManyRefs
 		}
 	}

@@ -3,11 +3,13 @@ package git
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -116,4 +118,19 @@ func wide(t testing.TB) *repo {
 	r.command(in.String(), "-C", r.dir, "fast-import", "--quiet")
 	r.git("gc", "-q")
 	return r
+}
+
+// settle makes all files of a directory an hour old.
+func settle(t testing.TB, dir string) {
+	t.Helper()
+	old := time.Now().Add(-time.Hour)
+	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chtimes(name, old, old)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

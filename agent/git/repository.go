@@ -103,13 +103,13 @@ func (r *Repository) readRefs() (refs map[layers.Ref]layers.Commit, refused []st
 			refused = append(refused, name)
 			continue
 		}
-		id := value.peeled
-		if id == "" {
-			id = value.id
-			if strings.HasPrefix(name, "refs/tags/") {
-				if id, err = r.peel(id); err != nil {
-					return nil, nil, fmt.Errorf("ref %s: %w", name, err)
-				}
+		id := value.id
+		if strings.HasPrefix(name, "refs/tags/") {
+			if value.peeled != "" {
+				id = value.peeled
+			}
+			if id, err = r.peel(id); err != nil {
+				return nil, nil, fmt.Errorf("ref %s: %w", name, err)
 			}
 		}
 		if id != "" {

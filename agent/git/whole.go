@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -91,5 +92,8 @@ func (m *Mirror) obtain(ctx context.Context, id layers.ObjectID) error {
 	_, err = at(remote.db, id, func(where place) (struct{}, error) {
 		return struct{}{}, m.takeOver(ctx, id, where)
 	})
+	if _, gone := os.Stat(remote.layout.objects()); gone != nil {
+		return fmt.Errorf("%v", gone)
+	}
 	return err
 }
