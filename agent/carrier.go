@@ -73,7 +73,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 	}
 	tags, covered := cfg.TagsFor(run.Move.Ref, commit)
 	if !covered {
-		verdict.State, verdict.Reason = Succeeded, fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
+		verdict.State, verdict.Reason = Cancelled, fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
 		return nil
 	}
 	if err := c.explain(ctx, source, before, plan); err != nil {
@@ -95,8 +95,12 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 	}
 	verdict.Snapshot = c.snapshot(run, result)
 	tagged, err := images.Tag(ctx, result, tags)
-	if err != nil {
+	if err != nil && !errors.Is(err, pipeline.ErrTagTaken) {
 		return err
+	}
+	if err != nil { // a Git tag was moved: its images keep the tag that people trust
+		verdict.State = Failed
+		verdict.Reason = strings.TrimPrefix(verdict.Reason+"; ", "; ") + strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	for _, t := range tagged {
 		tag := Tag{Layer: t.Layer, Repository: t.Repository, Name: t.Name, Digest: t.Image.Digest, Ref: run.Move.Ref}

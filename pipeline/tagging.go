@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -17,8 +18,12 @@ type Tagged struct {
 	Image      Image
 }
 
+// ErrTagTaken says that a tag that is never moved points at another digest.
+var ErrTagTaken = errors.New("the tag points at another digest and is not moved")
+
 // Tag points tags at images, in each layer's own repository. An immutable tag
-// that already points elsewhere is an error and stays.
+// that already points elsewhere stays: it is left out of what is returned, and
+// the error wraps [ErrTagTaken]. After any other error nothing is returned.
 func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet) ([]Tagged, error) {
 	var tags []Tagged
 	for _, out := range result.Outcomes {
@@ -33,11 +38,17 @@ func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet) ([
 	if set.Immutable {
 		tag = p.Registry.TagOnce
 	}
+	taken := make([]error, len(tags))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
-	for _, t := range tags {
+	for i, t := range tags {
 		group.Go(func() error {
-			if err := tag(ctx, t.Image.Repository, t.Image.Digest, t.Repository, t.Name); err != nil {
+			err := tag(ctx, t.Image.Repository, t.Image.Digest, t.Repository, t.Name)
+			if errors.Is(err, ErrTagTaken) {
+				taken[i] = fmt.Errorf("%s:%s: %w", t.Layer, t.Name, ErrTagTaken)
+				return nil
+			}
+			if err != nil {
 				return fmt.Errorf("tag %s:%s: %w", t.Repository, t.Name, err)
 			}
 			return nil
@@ -46,5 +57,11 @@ func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet) ([
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return tags, nil
+	var pointed []Tagged
+	for i, t := range tags {
+		if taken[i] == nil {
+			pointed = append(pointed, t)
+		}
+	}
+	return pointed, errors.Join(taken...)
 }

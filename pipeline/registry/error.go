@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 // What can have gone wrong, for errors.Is.
@@ -25,7 +27,7 @@ var (
 	ErrUnreachable = errors.New("unreachable")
 	// ErrTagTaken says that a tag that must not be moved points at another
 	// digest.
-	ErrTagTaken = errors.New("the tag points at another digest and is not moved")
+	ErrTagTaken = pipeline.ErrTagTaken
 	// ErrOnlyByDigest says that a registry cannot remove a single tag, only a
 	// manifest with all tags on it.
 	ErrOnlyByDigest = errors.New("the registry removes manifests with all their tags, and no single tag")
