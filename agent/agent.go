@@ -210,7 +210,8 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 		return true, a.release(ctx, *run, pause, err.Error())
 	}
 	if err := a.finish(ctx, *run, verdict); err != nil {
-		return true, err
+		pause := backoff(2*time.Second, run.Attempt-1)
+		return true, errors.Join(err, a.release(ctx, *run, pause, err.Error()))
 	}
 	log.Info("run ended", "state", verdict.State, "reason", verdict.Reason)
 	return true, nil
