@@ -50,7 +50,7 @@ next start.`,
 			defer s.close()
 			a := &agent.Agent{
 				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers,
-				Owner: owner(), Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
+				Owner: s.owner, Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
 			}
 			s.carrier.Namespaces = map[string]string{}
 			for _, repo := range repos {

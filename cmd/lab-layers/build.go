@@ -161,7 +161,7 @@ func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdic
 	if len(runs) != 1 {
 		return agent.Verdict{}, errors.New("the ref moved meanwhile: try again")
 	}
-	name := owner()
+	name := b.stack.owner
 	for {
 		claimed, err := b.stack.store.Claim(ctx, name, agent.Lease)
 		if err != nil {

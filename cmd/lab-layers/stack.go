@@ -80,6 +80,7 @@ func defaultDataDir() string {
 // stack is all the parts that making images needs, given or started.
 type stack struct {
 	store   *postgres.Store
+	owner   string // names this process in its claims
 	carrier *agent.Carrier
 	stops   []func(context.Context)
 }
@@ -89,13 +90,14 @@ type started struct {
 	DatabaseURL string `json:"database_url"`
 	Registry    string `json:"registry"`
 	PID         int    `json:"pid"`
+	Owner       string `json:"owner"`
 }
 
 const startedFile = "started.json"
 
 // openStack brings up what is not given. Close it in any case but an error.
 func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack, err error) {
-	s := &stack{}
+	s := &stack{owner: owner()}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -117,7 +119,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		defer mu.Unlock()
 		s.stops = append(s.stops, stop)
 	}
-	found := started{DatabaseURL: f.databaseURL, Registry: f.registry, PID: os.Getpid()}
+	found := started{DatabaseURL: f.databaseURL, Registry: f.registry, PID: os.Getpid(), Owner: s.owner}
 	addresses := f.buildkit
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -153,6 +155,9 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 	if s.carrier, err = f.carrier(s, found.Registry, addresses); err != nil {
 		return nil, err
 	}
+	if err := s.inherit(ctx, f.dataDir); err != nil {
+		return nil, err
+	}
 	data, err := json.Marshal(found)
 	if err != nil {
 		return nil, err
@@ -162,6 +167,31 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 	}
 	log.Info("ready", "registry", found.Registry, "data_dir", f.dataDir, "took", time.Since(began).Round(time.Millisecond))
 	return s, nil
+}
+
+// inherit puts back into the queue what the last process on the data directory
+// was killed at. It need not wait for the claims to lapse: as the lock is ours,
+// that process is dead.
+func (s *stack) inherit(ctx context.Context, dataDir string) error {
+	var last started
+	data, err := os.ReadFile(filepath.Join(dataDir, startedFile))
+	if err != nil || json.Unmarshal(data, &last) != nil || last.Owner == "" {
+		return nil // the claims lapse by themselves
+	}
+	runs, err := s.store.Runs(ctx, 1000)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if run.State.Final() || run.State == agent.Queued {
+			continue
+		}
+		err := s.store.Release(ctx, run.ID, last.Owner, 0, "the agent was killed")
+		if err != nil && !errors.Is(err, agent.ErrLost) { // that one is another agent's
+			return err
+		}
+	}
+	return nil
 }
 
 // carrier joins the implementations.
