@@ -56,13 +56,13 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (*
 			with r as (
 				update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
 				where id = (
-					select r.id from runs r join moves m on m.id = r.move
+					select r.id from runs r
 					where r.state in ('queued', 'building', 'deploying')
 					and (r.state = 'queued' and r.not_before <= now() or r.lease_until < now())
 					and not exists (
-						select from runs e join moves o on o.id = e.move
-						where e.state in ('queued', 'building', 'deploying') and e.id < r.id
-						and o.repository = m.repository and o.ref = m.ref
+						select from runs e
+						where e.state in ('queued', 'building', 'deploying')
+						and e.repository = r.repository and e.ref = r.ref and e.id < r.id
 						and (e.state <> 'queued' or e.not_before <= now()))
 					order by r.id limit 1 for update of r skip locked)
 				returning *)

@@ -21,7 +21,7 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 	}
 	owner, v.Reason = cut(owner, maxShort), cut(v.Reason, maxShort)
 	err := s.transact(ctx, repeatable, func(tx pgx.Tx) error {
-		repository, ref, err := claimed(ctx, tx, owner, v)
+		claim, err := claimed(ctx, tx, owner, v)
 		if errors.Is(err, errWritten) {
 			return nil
 		}
@@ -33,7 +33,7 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 			return err
 		}
 		if v.Snapshot != nil {
-			writeSnapshot(&batch, v.Run, repository, ref, v.Snapshot)
+			writeSnapshot(&batch, v.Run, claim, v.Snapshot)
 		}
 		writeTags(&batch, v.Run, v.Tags)
 		var commit *string
@@ -42,7 +42,7 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 		}
 		batch.Queue(`update runs set state = $2, reason = $3, finished = now(), lease_until = null,
 			snapshot = (select id from snapshots where repository = $4 and commit = $5) where id = $1`,
-			v.Run, v.State, v.Reason, repository, commit)
+			v.Run, v.State, v.Reason, claim.repository, commit)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
@@ -54,14 +54,26 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 // errWritten says that the verdict stands already.
 var errWritten = errors.New("the verdict is written already")
 
+// claim is what is known of a run that its owner has.
+type claim struct {
+	repository agent.RepositoryID
+	// before is the snapshot that a new one of the run is compared with: the
+	// one before on the same ref, for a new ref the repository's last.
+	before *int64
+}
+
 // claimed makes sure that the owner has the run, and keeps it so.
-func claimed(ctx context.Context, tx pgx.Tx, owner string, v agent.Verdict) (repository agent.RepositoryID, ref string, err error) {
+func claimed(ctx context.Context, tx pgx.Tx, owner string, v agent.Verdict) (c claim, err error) {
 	var state agent.State
 	var reason string
 	var has *string
-	err = tx.QueryRow(ctx, `select r.state, r.reason, r.owner, m.repository, m.ref
-		from runs r join moves m on m.id = r.move where r.id = $1 for update of r`, v.Run).
-		Scan(&state, &reason, &has, &repository, &ref)
+	err = tx.QueryRow(ctx, `select r.state, r.reason, r.owner, r.repository, coalesce(
+			(select e.snapshot from runs e
+			 where e.repository = r.repository and e.ref = r.ref and e.id < r.id and e.snapshot is not null
+			 order by e.id desc limit 1),
+			(select max(s.id) from snapshots s where s.repository = r.repository))
+		from runs r where r.id = $1 for update of r`, v.Run).
+		Scan(&state, &reason, &has, &c.repository, &c.before)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		err = errors.New("there is no such run")
@@ -73,7 +85,7 @@ func claimed(ctx context.Context, tx pgx.Tx, owner string, v agent.Verdict) (rep
 	case state.Final():
 		err = fmt.Errorf("it is %s and stays so", state)
 	}
-	return repository, ref, err
+	return c, err
 }
 
 func writeTags(batch *pgx.Batch, run agent.RunID, tags []agent.Tag) {

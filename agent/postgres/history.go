@@ -87,7 +87,7 @@ func (s *Store) History(ctx context.Context, f HistoryFilter) ([]HistoryEntry, e
 	}
 	if f.Ref != "" {
 		name := encodeRef(f.Ref)
-		add("m.ref = any($%d::text[])", []string{name, "refs/heads/" + name, "refs/tags/" + name})
+		add("r.ref = any($%d::text[])", []string{name, "refs/heads/" + name, "refs/tags/" + name})
 	}
 	if f.Repository != "" {
 		add("g.url = $%d", f.Repository)

@@ -143,8 +143,8 @@ func writeMoves(ctx context.Context, tx pgx.Tx, channel string, moves []agent.Mo
 			quiet.add(here, m.Old, m.New)
 			continue
 		}
-		batch.Queue(`with m as (insert into moves (repository, ref, old_commit, new_commit) values ($1, $2, $3, $4) returning id)
-			insert into runs (move) select id from m returning id, queued`, here.repository, here.ref, orNull(m.Old), orNull(m.New)).
+		batch.Queue(`with m as (insert into moves (repository, ref, old_commit, new_commit) values ($1, $2, $3, $4) returning *)
+			insert into runs (repository, ref, move) select repository, ref, id from m returning id, queued`, here.repository, here.ref, orNull(m.Old), orNull(m.New)).
 			QueryRow(func(row pgx.Row) error {
 				run := agent.Run{Move: m, State: agent.Queued}
 				err := row.Scan(&run.ID, &run.Queued)

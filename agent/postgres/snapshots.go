@@ -16,55 +16,46 @@ import (
 // writeSnapshot records the images of a commit. A commit that has a snapshot
 // already gets its newer images; a layer that failed this time keeps what it
 // had.
-func writeSnapshot(batch *pgx.Batch, run agent.RunID, repository agent.RepositoryID, ref string, s *agent.Snapshot) {
+func writeSnapshot(batch *pgx.Batch, run agent.RunID, c claim, s *agent.Snapshot) {
 	batch.Queue(`insert into snapshots (repository, commit, complete) values ($1, $2, $3)
 		on conflict (repository, commit) do update set complete = snapshots.complete or excluded.complete, taken = now()`,
-		repository, s.Commit, s.Complete)
+		c.repository, s.Commit, s.Complete)
 	var names, keys, digests []string
 	for _, name := range slices.Sorted(maps.Keys(s.Images)) {
 		names = append(names, string(name))
 		keys = append(keys, string(s.Images[name].Key))
 		digests = append(digests, string(s.Images[name].Digest))
 	}
-	// The change set is against the snapshot before on the same ref, for a new
-	// ref the one before in the repository; for a layer that the snapshot lacks,
-	// against the image that it last had.
+	// The change set is against the snapshot before; for a layer that it lacks,
+	// against the image that the layer last had in the repository.
 	batch.Queue(`
-		with this as (
-			select id from snapshots where repository = $1 and commit = $2
-		), before as (
-			select coalesce(
-				(select r.snapshot from runs r join moves m on m.id = r.move
-				 where m.repository = $1 and m.ref = $7 and r.id < $6 and r.snapshot is not null and r.snapshot <> this.id
-				 order by r.id desc limit 1),
-				(select s.id from snapshots s where s.repository = $1 and s.id <> this.id order by s.id desc limit 1)) as snapshot
-			from this
-		), new as (
+		with new as (
 			select n.layer, i.id as image, coalesce(
-				(select b.image from snapshot_images b join before on before.snapshot = b.snapshot where b.layer = n.layer),
-				(select b.image from run_layers b join runs r on r.id = b.run join moves m on m.id = r.move
-				 where b.layer = n.layer and b.run < $6 and b.image is not null and m.repository = $1
+				(select b.image from snapshot_images b where b.snapshot = $7 and b.layer = n.layer),
+				(select b.image from run_layers b join runs r on r.id = b.run
+				 where b.layer = n.layer and b.run < $6 and b.image is not null and r.repository = $1
 				 order by b.run desc limit 1)) as before
 			from unnest($3::text[], $4::text[], $5::text[]) as n(layer, key, digest)
 			left join images i on i.key = n.key and i.digest = n.digest
 		)
 		insert into snapshot_images (snapshot, layer, image, layer_hash, layer_size)
 		select this.id, new.layer, new.image, coalesce(change.digests, '{}'), coalesce(change.size, 0)
-		from this, new
+		from snapshots this cross join new
 		left join lateral (
 			select array_agg(b.digest order by b.position) as digests, sum(b.size)::bigint as size
 			from image_blobs b
 			where b.image = new.image and new.image is distinct from new.before
 			and not exists (select from image_blobs o where o.image = new.before and o.digest = b.digest)
 		) change on true
+		where this.repository = $1 and this.commit = $2
 		on conflict (snapshot, layer) do update
 			set image = excluded.image, layer_hash = excluded.layer_hash, layer_size = excluded.layer_size
 			where snapshot_images.image <> excluded.image`,
-		repository, s.Commit, names, keys, digests, run, ref)
+		c.repository, s.Commit, names, keys, digests, run, c.before)
 	if s.Complete {
 		batch.Queue(`delete from snapshot_images i using snapshots s
 			where s.repository = $1 and s.commit = $2 and i.snapshot = s.id and i.layer <> all ($3::text[])`,
-			repository, s.Commit, names)
+			c.repository, s.Commit, names)
 	}
 }
 
@@ -81,8 +72,8 @@ func (s *Store) Snapshot(ctx context.Context, repository agent.RepositoryID, com
 // nil if there is none: what the ref's next plan is told against.
 func (s *Store) PreviousSnapshot(ctx context.Context, repository agent.RepositoryID, ref layers.Ref) (*agent.Snapshot, error) {
 	snapshot, err := s.snapshot(ctx, `s.id = (
-		select r.snapshot from runs r join moves m on m.id = r.move
-		where m.repository = $1 and m.ref = $2 and r.snapshot is not null order by r.id desc limit 1)`, repository, encodeRef(ref))
+		select r.snapshot from runs r
+		where r.repository = $1 and r.ref = $2 and r.snapshot is not null order by r.id desc limit 1)`, repository, encodeRef(ref))
 	if err != nil {
 		return nil, fmt.Errorf("previous snapshot of %s: %w", ref, err)
 	}

@@ -73,11 +73,14 @@ func open(ctx context.Context, url string, o Options) (*Store, error) {
 		config.MaxConns = o.MaxConns
 	}
 	for name, value := range map[string]string{
-		"application_name":                    "lab-layers",
-		"search_path":                         o.Schema,
-		"timezone":                            "UTC",
-		"jit":                                 "off", // it costs more than these queries take
-		"default_transaction_isolation":       "read committed",
+		"application_name":              "lab-layers",
+		"search_path":                   o.Schema,
+		"timezone":                      "UTC",
+		"jit":                           "off", // it costs more than these queries take
+		"default_transaction_isolation": "read committed",
+		// Plans are kept, and the first are made while the tables are empty:
+		// they must be those for full ones.
+		"enable_seqscan":                      "off",
 		"idle_in_transaction_session_timeout": "60000", // ms
 	} {
 		config.ConnConfig.RuntimeParams[name] = value

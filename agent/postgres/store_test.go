@@ -105,7 +105,8 @@ func TestConstraints(t *testing.T) {
 		{"owned_while_claimed", "update runs set state = 'building', lease_until = now() where id = 2"},
 		{"owned", "update runs set owner = 'me' where id = 2"},
 		{"ended", "update runs set finished = now() where id = 2"},
-		{"runs_move_key", "insert into runs (move) select move from runs"},
+		{"runs_move_key", "insert into runs (repository, ref, move) select repository, ref, move from runs"},
+		{"runs_repository_ref_move_fkey", "update runs set ref = 'refs/heads/other'"},
 		{"success_needs_no_reason", "update runs set reason = 'luck' where id = 1"},
 		{"digest", "update images set digest = 'sha256:ABC'"},
 		{"images_that_count", "insert into images (key, repository, digest, config, framework_type, framework_version, framework_evidence, gpu_driver_ver, gpu_driver_evidence, metadata) select key, repository, 'sha256:' || repeat('0', 64), config, '', '', '', '', '', '{}' from images"},
@@ -123,24 +124,43 @@ func TestConstraints(t *testing.T) {
 	}
 }
 
+// mustFill records a history of runs by which nothing was built, with n layers
+// each.
+func mustFill(t testing.TB, s *Store, runs, n int) {
+	t.Helper()
+	for _, sql := range []string{
+		"insert into moves (repository, ref, new_commit) select 1, 'refs/heads/main', lpad(to_hex(i), 40, '0') from generate_series(1, $1) i where $2 > 0",
+		"insert into snapshots (repository, commit, complete) select 1, new_commit, true from moves where $1 > 0 and $2 > 0",
+		"insert into runs (repository, ref, move, state, finished, snapshot) select 1, ref, m.id, 'succeeded', now(), s.id from moves m join snapshots s on s.commit = m.new_commit where $1 > 0 and $2 > 0",
+		`insert into run_layers (run, position, layer, state, image, reasons, changed_paths, notes, seconds, steps, log)
+			select r.id, i.id, i.layer, 'reused', i.id, '[]', '[]', '[]', 0, '[]', '' from runs r, images i where i.id <= $2 and $1 > 0`,
+		`insert into snapshot_images (snapshot, layer, image, layer_hash, layer_size)
+			select s.id, i.layer, i.id, '{}', 0 from snapshots s, images i where i.id <= $2 and $1 > 0`,
+	} {
+		if _, err := s.pool.Exec(t.Context(), sql, runs, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkFinish records snapshots, each with one layer that was built.
 func BenchmarkFinish(b *testing.B) {
-	for _, n := range []int{10, 1000} {
-		b.Run(fmt.Sprint(n, " layers"), func(b *testing.B) {
+	for _, c := range []struct{ layers, history int }{{10, 0}, {10, 5000}, {1000, 0}} {
+		b.Run(fmt.Sprintf("%d layers after %d runs", c.layers, c.history), func(b *testing.B) {
 			s := newStore(b)
+			must[agent.RepositoryID](b)(s.Repository(b.Context(), labURL))
 			var images []pipeline.Image
-			base := image("base", "", nil)
-			for i := range n {
-				images = append(images, must[pipeline.Image](b)(s.Publish(b.Context(), image(fmt.Sprint("layer", i), "", &base))))
+			for i := range c.layers {
+				images = append(images, must[pipeline.Image](b)(s.Publish(b.Context(), image(fmt.Sprint("layer", i), "", nil))))
 			}
+			mustFill(b, s, c.history, c.layers)
 			before := ""
 			for i := 0; b.Loop(); i++ {
 				b.StopTimer()
 				after := fmt.Sprint(b.N, " ", i)
 				push(b, s, "refs/heads/main", before, after)
 				before = after
-				changed := image("layer0", after, &base)
-				images[0] = must[pipeline.Image](b)(s.Publish(b.Context(), changed))
+				images[0] = must[pipeline.Image](b)(s.Publish(b.Context(), image("layer0", after, nil)))
 				v := verdict(mustClaim(b, s, "one"), images, "layer0")
 				b.StartTimer()
 				if err := s.Finish(b.Context(), "one", v); err != nil {
@@ -155,13 +175,14 @@ func BenchmarkFinish(b *testing.B) {
 // image of ten.
 func BenchmarkNothingChanged(b *testing.B) {
 	s := newStore(b)
+	repository := must[agent.RepositoryID](b)(s.Repository(b.Context(), labURL))
 	var images []pipeline.Image
 	var keys []layers.Key
 	for i := range 10 {
 		images = append(images, must[pipeline.Image](b)(s.Publish(b.Context(), image(fmt.Sprint("layer", i), "", nil))))
 		keys = append(keys, images[i].Key)
 	}
-	repository := must[agent.RepositoryID](b)(s.Repository(b.Context(), labURL))
+	mustFill(b, s, 1000, 10)
 	before := ""
 	for i := 0; b.Loop(); i++ {
 		after := fmt.Sprint(b.N, " ", i)

@@ -51,9 +51,9 @@ create table moves (
     quiet      boolean not null default false,
     seen       timestamptz not null default now(),
     constraint ref_length check (octet_length(ref) between 1 and 1024),
+    unique (repository, ref, id),
     constraint moved check (old_commit is distinct from new_commit)
 );
-create index moves_by_ref on moves (repository, ref, id);
 create index moves_by_commit on moves (new_commit);
 comment on table moves is 'Refs that went from one commit to another';
 comment on column moves.id is 'Id, in the order in which moves were recorded';
@@ -72,6 +72,7 @@ create table snapshots (
     taken      timestamptz not null default now(),
     unique (repository, commit)
 );
+create index snapshots_by_repository on snapshots (repository, id);
 create index snapshots_by_commit on snapshots (commit);
 comment on table snapshots is 'All images of one commit together';
 comment on column snapshots.id is 'Id';
@@ -82,7 +83,9 @@ comment on column snapshots.taken is 'When it was last recorded';
 
 create table runs (
     id          bigint generated always as identity primary key,
-    move        bigint not null unique references moves,
+    repository  bigint not null,
+    ref         text collate "C" not null,
+    move        bigint not null unique,
     state       text not null default 'queued',
     attempt     int not null default 0,
     reason      short_text not null default '',
@@ -93,6 +96,7 @@ create table runs (
     owner       short_text,
     lease_until timestamptz,
     snapshot    bigint references snapshots,
+    foreign key (repository, ref, move) references moves (repository, ref, id),
     constraint known_state check (state in ('queued', 'building', 'deploying', 'succeeded', 'failed', 'superseded', 'cancelled')),
     constraint attempt_counts check (attempt >= 0),
     constraint claimed check ((state in ('building', 'deploying')) = (lease_until is not null)),
@@ -102,8 +106,12 @@ create table runs (
     constraint success_needs_no_reason check (state <> 'succeeded' or reason = '')
 );
 create index runs_open on runs (id) where state in ('queued', 'building', 'deploying');
+create index runs_open_by_ref on runs (repository, ref, id) where state in ('queued', 'building', 'deploying');
+create index runs_with_snapshot on runs (repository, ref, id) where snapshot is not null;
 comment on table runs is 'The work on moves: queued, building, deploying, then succeeded, failed, superseded or cancelled for ever';
 comment on column runs.id is 'Id, in the order in which runs were queued';
+comment on column runs.repository is 'The repository of the move';
+comment on column runs.ref is 'The ref of the move, written as there: the runs of one ref go one after another';
 comment on column runs.move is 'The move that the run is about';
 comment on column runs.state is 'Where the run is; a final state is never left';
 comment on column runs.attempt is 'How often the run was claimed';
