@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -85,4 +86,14 @@ func IsTransient(err error) bool {
 	var network net.Error
 	return errors.As(err, &connect) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed)
+}
+
+// maxMeetings bounds how often others at work on the same thing are met.
+const maxMeetings = 20
+
+// met reports whether somebody else came between: took the key or the ref, or
+// made away with what was to be read.
+func met(err error) bool {
+	var server *pgconn.PgError
+	return errors.Is(err, pgx.ErrNoRows) || errors.As(err, &server) && server.Code == "23505" // unique violation
 }

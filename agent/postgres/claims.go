@@ -47,11 +47,27 @@ func scanRun(row pgx.CollectableRow) (run agent.Run, err error) {
 
 // Claim takes the oldest queued run that is due, or one whose claim has lapsed,
 // and makes it Building until the lease ends, by the database's clock. The runs
-// of one ref go one after another, in their order: a later one is not claimed
-// while an earlier one is due or at work. It returns nil if there is none.
+// of one ref go one after another, in their order; a later one overtakes only
+// one that was put off. It returns nil if there is none.
 func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (*agent.Run, error) {
 	var runs []agent.Run
-	err := again(ctx, once, func() error {
+	var err error
+	for range maxMeetings {
+		if runs, err = s.claim(ctx, owner, lease); !met(err) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim a run: %w", err)
+	}
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	return &runs[0], nil
+}
+
+func (s *Store) claim(ctx context.Context, owner string, lease time.Duration) (runs []agent.Run, err error) {
+	err = again(ctx, once, func() error {
 		rows, err := s.pool.Query(ctx, `
 			with r as (
 				update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
@@ -62,8 +78,8 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (*
 					and not exists (
 						select from runs e
 						where e.state in ('queued', 'building', 'deploying')
-						and e.repository = r.repository and e.ref = r.ref and e.id < r.id
-						and (e.state <> 'queued' or e.not_before <= now()))
+						and e.repository = r.repository and e.ref = r.ref and e.id <> r.id
+						and (e.state <> 'queued' or e.id < r.id and e.not_before <= now()))
 					order by r.id limit 1 for update of r skip locked)
 				returning *)
 			select `+runColumns+` from r join moves m on m.id = r.move join repositories g on g.id = m.repository`,
@@ -74,13 +90,7 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (*
 		runs, err = pgx.CollectRows(rows, scanRun)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("claim a run: %w", err)
-	}
-	if len(runs) == 0 {
-		return nil, nil
-	}
-	return &runs[0], nil
+	return runs, err
 }
 
 // Extend prolongs a claim, also one that has lapsed but that nobody else has

@@ -12,7 +12,7 @@ import (
 
 // Finish writes a verdict in one transaction: what became of each layer, the
 // snapshot, the tags, and the run's final state. Its images must have been
-// published. The error wraps [agent.ErrLost] if another owner has the run;
+// published. Earlier runs of the ref that were put off are superseded. The error wraps [agent.ErrLost] if another owner has the run;
 // nothing is written then. The same verdict again is no error and changes
 // nothing.
 func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error {
@@ -43,6 +43,11 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 		batch.Queue(`update runs set state = $2, reason = $3, finished = now(), lease_until = null,
 			snapshot = (select id from snapshots where repository = $4 and commit = $5) where id = $1`,
 			v.Run, v.State, v.Reason, claim.repository, commit)
+		if v.State == agent.Succeeded || v.State == agent.Failed {
+			// Runs that were put off and overtaken would take the ref's tags back.
+			batch.Queue(`update runs e set state = 'superseded', reason = 'overtaken by run ' || r.id, finished = now()
+				from runs r where r.id = $1 and e.repository = r.repository and e.ref = r.ref and e.id < r.id and e.state = 'queued'`, v.Run)
+		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {

@@ -2,11 +2,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/layers"
@@ -92,16 +90,6 @@ func (s *Store) publish(ctx context.Context, i pipeline.Image) (winner pipeline.
 		})
 	err = s.pool.SendBatch(ctx, &batch).Close()
 	return winner, err
-}
-
-// maxMeetings bounds how often Publish meets others at work on its key.
-const maxMeetings = 20
-
-// met reports whether another Publish or Forget of the same key came between
-// the statements.
-func met(err error) bool {
-	var server *pgconn.PgError
-	return errors.Is(err, pgx.ErrNoRows) || errors.As(err, &server) && server.Code == "23505" // unique violation
 }
 
 // Forget marks an image that the registry has lost: its key is free for

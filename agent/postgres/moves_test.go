@@ -145,8 +145,10 @@ func TestClaim(t *testing.T) {
 func TestClaimAtOnce(t *testing.T) {
 	s := newStore(t)
 	const runs = 20
-	for i := range runs {
-		push(t, s, layers.Ref(fmt.Sprint("refs/heads/", i)), "", "a")
+	for i := range runs / 2 {
+		ref := layers.Ref(fmt.Sprint("refs/heads/", i))
+		push(t, s, ref, "", "a")
+		push(t, s, ref, "a", "b")
 	}
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -168,6 +170,9 @@ func TestClaimAtOnce(t *testing.T) {
 				}
 				owners[run.ID] = owner
 				mu.Unlock()
+				if err := s.Finish(t.Context(), owner, agent.Verdict{Run: run.ID, State: agent.Succeeded}); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
@@ -220,10 +225,36 @@ func TestLease(t *testing.T) {
 	if run := must[[]RunSummary](t)(s.Runs(ctx, 0))[0]; run.State != agent.Queued || run.Reason != "the registry\uFFFD is down" {
 		t.Errorf("the released run is %+v", run)
 	}
-	// A later run of the ref need not wait for one that is put off.
-	later := push(t, s, "refs/heads/main", "a", "b")
-	if run := mustClaim(t, s, "two"); run.ID != later.ID {
+}
+
+// TestOvertake has a later run of a ref overtake one that was put off.
+func TestOvertake(t *testing.T) {
+	s := newStore(t)
+	ctx := t.Context()
+	first := push(t, s, "refs/heads/main", "", "a")
+	mustClaim(t, s, "one")
+	if err := s.Release(ctx, first.ID, "one", time.Hour, "the registry is down"); err != nil {
+		t.Fatal(err)
+	}
+	second := push(t, s, "refs/heads/main", "a", "b")
+	if run := mustClaim(t, s, "two"); run.ID != second.ID {
 		t.Errorf("claimed %+v", run)
+	}
+	// The first is due again while the second is at work.
+	if _, err := s.pool.Exec(ctx, "update runs set not_before = now() where id = $1", first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if run := must[*agent.Run](t)(s.Claim(ctx, "one", time.Minute)); run != nil {
+		t.Errorf("claimed %+v beside a later one of its ref", run)
+	}
+	if err := s.Finish(ctx, "two", verdict(second, lab(t, s, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if run := must[*agent.Run](t)(s.Claim(ctx, "one", time.Minute)); run != nil {
+		t.Errorf("claimed %+v after a later one of its ref", run)
+	}
+	if run := must[[]RunSummary](t)(s.Runs(ctx, 0))[1]; run.State != agent.Superseded || run.Reason != "overtaken by run 2" {
+		t.Errorf("the first run is %+v", run)
 	}
 }
 

@@ -93,6 +93,7 @@ func TestConstraints(t *testing.T) {
 	s := newStore(t)
 	build(t, s, "refs/heads/main", "", "a", nil, "bert") // run 1
 	push(t, s, "refs/heads/main", "a", "b")              // run 2
+	push(t, s, "refs/heads/main", "b", "c")              // run 3
 	for _, c := range []struct{ constraint, sql string }{
 		{"url_has_no_password", "insert into repositories (url) values ('https://user:secret@host/x')"},
 		{"commit_id", "update refs set commit = 'main'"},
@@ -104,6 +105,7 @@ func TestConstraints(t *testing.T) {
 		{"claimed", "update runs set state = 'building', owner = 'me' where id = 2"},
 		{"owned_while_claimed", "update runs set state = 'building', lease_until = now() where id = 2"},
 		{"owned", "update runs set owner = 'me' where id = 2"},
+		{"runs_at_work", "update runs set state = 'building', owner = 'me', lease_until = now() where state = 'queued'"},
 		{"ended", "update runs set finished = now() where id = 2"},
 		{"runs_move_key", "insert into runs (repository, ref, move) select repository, ref, move from runs"},
 		{"runs_repository_ref_move_fkey", "update runs set ref = 'refs/heads/other'"},

@@ -107,8 +107,10 @@ create table runs (
 );
 create index runs_open on runs (id) where state in ('queued', 'building', 'deploying');
 create index runs_open_by_ref on runs (repository, ref, id) where state in ('queued', 'building', 'deploying');
+create unique index runs_at_work on runs (repository, ref) where lease_until is not null;
 create index runs_with_snapshot on runs (repository, ref, id) where snapshot is not null;
 comment on table runs is 'The work on moves: queued, building, deploying, then succeeded, failed, superseded or cancelled for ever';
+comment on index runs_at_work is 'One run of a ref is at work at a time, so that a ref''s tags never go back';
 comment on column runs.id is 'Id, in the order in which runs were queued';
 comment on column runs.repository is 'The repository of the move';
 comment on column runs.ref is 'The ref of the move, written as there: the runs of one ref go one after another';
