@@ -159,9 +159,10 @@ func (m *Mirror) openRemote() (*Repository, error) {
 }
 
 // Refs asks the remote where its branches and tags are, tags peeled to their
-// commits. No object is transferred. Symbolic refs and what is no branch or
-// tag are left out; so are names that git does not allow, which
-// [Limits.Refused] is told. More than 1,000,000 refs are an error.
+// commits. No object is transferred. What is no branch or tag is left out,
+// and of a local remote symbolic refs, which others do not tell apart; so are
+// names that git does not allow, which [Limits.Refused] is told. More than
+// 1,000,000 refs are an error.
 func (m *Mirror) Refs(ctx context.Context) (map[layers.Ref]layers.Commit, error) {
 	refs, refused, err := m.readRefs(ctx)
 	if err != nil {
