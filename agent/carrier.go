@@ -12,9 +12,6 @@ import (
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
-// maxConfig is how long a lab-layers.yaml may be, in bytes.
-const maxConfig = 1 << 20
-
 // Carrier carries out one run: it turns a move into a verdict. It keeps no
 // state of its own, so a run can be replayed at any time; what was made before
 // is found again by its key.
@@ -124,18 +121,14 @@ func (c *Carrier) Plan(ctx context.Context, source Source, commit layers.Commit)
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := tree.ReadFile(layers.ConfigFile, maxConfig)
+	cfg, err := c.Planner.Config(tree)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, &mistake{fmt.Errorf("there is no %s at the repository's root: write one with \"lab-layers init\"", layers.ConfigFile)}
-	case errors.Is(err, layers.ErrTooLarge):
+	case errors.Is(err, layers.ErrTooLarge), errors.As(err, new(layers.Faults)):
 		return nil, nil, &mistake{err}
 	case err != nil:
 		return nil, nil, err
-	}
-	cfg, err := layers.ParseConfig(layers.ConfigFile, text)
-	if err != nil {
-		return nil, nil, &mistake{err}
 	}
 	plan, err := c.Planner.Plan(ctx, tree, cfg)
 	if err != nil {

@@ -37,7 +37,7 @@ func (p *Planner) Compare(ctx context.Context, from, to *Plan) error {
 		if old.Key == layer.Key {
 			continue
 		}
-		if err := layer.explain(ctx, old); err != nil {
+		if err := layer.explain(ctx, p, old); err != nil {
 			return fmt.Errorf("explain %s: %w", layer.Name, err)
 		}
 	}
@@ -48,7 +48,7 @@ func (l *PlannedLayer) because(kind ReasonKind, format string, args ...any) {
 	l.Reasons = append(l.Reasons, Reason{Kind: kind, Detail: fmt.Sprintf(format, args...)})
 }
 
-func (l *PlannedLayer) explain(ctx context.Context, before *PlannedLayer) error {
+func (l *PlannedLayer) explain(ctx context.Context, p *Planner, before *PlannedLayer) error {
 	was, is := before.inputs, l.inputs
 	if was.layer.Parent != is.layer.Parent || was.parentKey != is.parentKey {
 		l.because(ReasonParent, "%s → %s", parentName(was), parentName(is))
@@ -56,7 +56,7 @@ func (l *PlannedLayer) explain(ctx context.Context, before *PlannedLayer) error 
 	l.explainOutside(was.graph, is.graph)
 	l.explainArguments(was, is)
 	l.explainDockerfile(was, is)
-	return l.explainFiles(ctx, was, is)
+	return l.explainFiles(ctx, p, was, is)
 }
 
 func parentName(in *inputs) string {
@@ -212,12 +212,12 @@ func brief(value any) string {
 
 // explainFiles compares the files that instructions reach, and finds the first
 // instruction whose inputs moved.
-func (l *PlannedLayer) explainFiles(ctx context.Context, was, is *inputs) error {
-	before, err := was.files(ctx)
+func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *inputs) error {
+	before, err := p.files(ctx, was)
 	if err != nil {
 		return err
 	}
-	now, err := is.files(ctx)
+	now, err := p.files(ctx, is)
 	if err != nil {
 		return err
 	}

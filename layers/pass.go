@@ -192,7 +192,7 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	if r, ok := p.readings.Get(name); ok {
 		return r, nil
 	}
-	set, err := in.files(ctx)
+	set, err := p.files(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -205,12 +205,28 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	return r, nil
 }
 
+// keptFiles is the largest fileset that is kept, so that explaining a change
+// need not list the files again.
+const keptFiles = 2048
+
 // files lists what BuildKit would transfer.
-func (in *inputs) files(ctx context.Context) (*fileset, error) {
+func (p *Planner) files(ctx context.Context, in *inputs) (*fileset, error) {
 	if !in.graph.local {
 		return &fileset{}, nil
 	}
-	return readFileset(ctx, in.tree, in.filter)
+	h := newHash("fileset")
+	h.text(string(in.tree.Root))
+	h.texts(in.filter.ignore)
+	h.texts(in.filter.follow)
+	name := memo(h.sum())
+	if set, ok := p.filesets.Get(name); ok {
+		return set, nil
+	}
+	set, err := readFileset(ctx, in.tree, in.filter)
+	if err == nil && len(set.files) <= keptFiles {
+		p.filesets.Add(name, set)
+	}
+	return set, err
 }
 
 func (f fieldHash) args(args map[string]string) {

@@ -37,6 +37,8 @@ type Planner struct {
 	ignores     *lru.Cache[ObjectID, []string]
 	graphs      *lru.Cache[memo, *graph]
 	readings    *lru.Cache[memo, *reading]
+	filesets    *lru.Cache[memo, *fileset]
+	configs     *lru.Cache[ObjectID, *Config]
 }
 
 // memo names a piece of work by its inputs.
@@ -48,7 +50,8 @@ func NewPlanner(outside Outside, settings Settings) *Planner {
 	if outside == nil {
 		outside = Unresolved
 	}
-	// The sizes bound memory: a graph takes some 20 KB, a reading 200 bytes.
+	// The sizes bound memory: a graph takes some 20 KB, a reading 200 bytes, a
+	// file of a fileset 100.
 	return &Planner{
 		outside:     outside,
 		settings:    settings,
@@ -56,6 +59,8 @@ func NewPlanner(outside Outside, settings Settings) *Planner {
 		ignores:     cache[ObjectID, []string](4096),
 		graphs:      cache[memo, *graph](4096),
 		readings:    cache[memo, *reading](1 << 16),
+		filesets:    cache[memo, *fileset](128),
+		configs:     cache[ObjectID, *Config](8),
 	}
 }
 

@@ -85,15 +85,15 @@ func (v *view) plan(ctx context.Context, commit layers.Commit) (*layers.Plan, er
 	}
 	cfg := v.config
 	if cfg == nil {
-		text, err := tree.ReadFile(layers.ConfigFile, 1<<20)
+		cfg, err = v.planner.Config(tree)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
+		if errors.As(err, new(layers.Faults)) {
+			return nil, inputError{err}
+		}
 		if err != nil {
 			return nil, err
-		}
-		if cfg, err = layers.ParseConfig(layers.ConfigFile, text); err != nil {
-			return nil, inputError{err}
 		}
 	}
 	plan, err := v.planner.Plan(ctx, tree, cfg)
