@@ -229,7 +229,7 @@ func (p *Planner) files(ctx context.Context, in *inputs) (*fileset, error) {
 	return set, err
 }
 
-func (f fieldHash) args(args map[string]string) {
+func (f *fieldHash) args(args map[string]string) {
 	f.number(int64(len(args)))
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		f.text(name)

@@ -131,6 +131,9 @@ const maxLinks = 40
 // follow finds what a path means once symbolic links are followed. A link
 // never leads out of the repository: ".." stops at its root.
 func (t Tree) follow(name string) (Entry, error) {
+	if entry, plain, err := t.straight(strings.Trim(path.Clean("/"+name), "/")); plain {
+		return entry, err
+	}
 	rest := strings.Split(strings.Trim(path.Clean("/"+name), "/"), "/")
 	at, dir, links := Entry{Name: ".", Mode: ModeDir, ID: t.Root}, "/", 0
 	for len(rest) > 0 {
@@ -164,4 +167,30 @@ func (t Tree) follow(name string) (Entry, error) {
 		}
 	}
 	return at, nil
+}
+
+// straight finds what lies at a clean path if no symbolic link is on the way:
+// plain is false if there is one.
+func (t Tree) straight(name string) (at Entry, plain bool, err error) {
+	at = Entry{Name: ".", Mode: ModeDir, ID: t.Root}
+	for rest := name; rest != ""; {
+		part, below, _ := strings.Cut(rest, "/")
+		rest = below
+		var found bool
+		if at.IsDir() {
+			entries, err := t.Tree(at.ID)
+			if err != nil {
+				return Entry{}, true, unreadable(err)
+			}
+			at, found = find(entries, part)
+		}
+		if !found {
+			missing := strings.TrimSuffix(name, "/"+rest)
+			return Entry{}, true, &fs.PathError{Op: "find", Path: missing, Err: fs.ErrNotExist}
+		}
+		if at.Mode == ModeSymlink {
+			return Entry{}, false, nil
+		}
+	}
+	return at, true, nil
 }
