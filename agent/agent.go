@@ -83,11 +83,16 @@ func signal(c chan struct{}) {
 
 // watch looks at one repository again and again.
 func (a *Agent) watch(ctx context.Context, source Source) {
-	failures := 0
+	failures, inspected := 0, false
 	for ctx.Err() == nil {
-		if err := a.Look(ctx, source); err != nil && ctx.Err() == nil {
+		err := a.Look(ctx, source)
+		if err == nil && !inspected {
+			err = a.Inspect(ctx, source)
+			inspected = err == nil
+		}
+		if err != nil && ctx.Err() == nil {
 			failures++
-			a.Log.Warn("cannot read the repository", "repository", source.URL(), "error", err, "failures", failures)
+			a.Log.Warn("cannot look after the repository", "repository", source.URL(), "error", err, "failures", failures)
 		} else {
 			failures = 0
 		}
@@ -147,9 +152,7 @@ func (a *Agent) Look(ctx context.Context, source Source) error {
 	for _, run := range runs {
 		a.Log.Info("a ref moved", "run", run.ID, "repository", source.URL(), "ref", run.Move.Ref, "old", run.Move.Old.Short(), "new", run.Move.New.Short())
 	}
-	if a.work != nil {
-		signal(a.work)
-	}
+	signal(a.work)
 	return nil
 }
 

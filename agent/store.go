@@ -24,6 +24,12 @@ type Store interface {
 	// was last seen is left out: another agent was faster. A deleted ref
 	// and a quiet move give no run.
 	Record(ctx context.Context, moves []Move) ([]Run, error)
+	// Again queues a run for the commit where a ref is, as if it had just moved
+	// there. It returns nil if the ref is elsewhere meanwhile, or has a run that
+	// has not ended.
+	Again(ctx context.Context, move Move) (*Run, error)
+	// Snapshot returns all images of a commit, nil if there are none.
+	Snapshot(ctx context.Context, repository RepositoryID, commit layers.Commit) (*Snapshot, error)
 	// Claim takes the oldest queued run, or one whose claim has lapsed, and
 	// makes it Building until the lease ends. It returns nil if there is none.
 	Claim(ctx context.Context, owner string, lease time.Duration) (*Run, error)

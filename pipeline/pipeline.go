@@ -85,6 +85,7 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Ke
 				if found[i], err = p.confirm(gctx, image); err != nil || found[i] != nil {
 					return err
 				}
+				layer.Notes = append(layer.Notes, fmt.Sprintf("the registry has lost its image %s", image.Digest))
 			}
 			found[i], err = p.adopt(gctx, layer)
 			return err

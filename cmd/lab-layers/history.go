@@ -78,6 +78,8 @@ func whyEntry(e postgres.HistoryEntry) string {
 		return cut(strings.Join(e.ChangedPaths, ", "), 60)
 	case len(e.Reasons) > 0:
 		return cut(string(e.Reasons[0].Kind)+": "+e.Reasons[0].Detail, 60)
+	case len(e.Notes) > 0:
+		return cut(e.Notes[len(e.Notes)-1], 60)
 	}
 	return ""
 }

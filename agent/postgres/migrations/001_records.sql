@@ -49,10 +49,11 @@ create table moves (
     old_commit commit_id,
     new_commit commit_id,
     quiet      boolean not null default false,
+    again      boolean not null default false,
     seen       timestamptz not null default now(),
     constraint ref_length check (octet_length(ref) between 1 and 1024),
     unique (repository, ref, id),
-    constraint moved check (old_commit is distinct from new_commit)
+    constraint moved check (again = (old_commit is not distinct from new_commit))
 );
 create index moves_by_commit on moves (new_commit);
 comment on table moves is 'Refs that went from one commit to another';
@@ -62,6 +63,7 @@ comment on column moves.ref is 'Full name of the ref, written as in refs';
 comment on column moves.old_commit is 'Where it was; null if the ref is new';
 comment on column moves.new_commit is 'Where it went; null if it was deleted';
 comment on column moves.quiet is 'Whether the move is only recorded and gives no run';
+comment on column moves.again is 'Whether the ref stayed where it was and its images are to be looked after again';
 comment on column moves.seen is 'When the move was seen';
 
 create table snapshots (

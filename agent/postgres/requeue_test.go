@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/lab-layers/lab-layers/agent"
+)
+
+// TestAgain queues a commit again only while the ref is there and no run of it
+// is open.
+func TestAgain(t *testing.T) {
+	s := newStore(t)
+	id := must[agent.RepositoryID](t)(s.Repository(t.Context(), "https://git.example/lab"))
+	move := agent.Move{Repository: id, URL: "https://git.example/lab", Ref: "refs/heads/main", New: commit("one")}
+	must[[]agent.Run](t)(s.Record(t.Context(), []agent.Move{move}))
+	if run := must[*agent.Run](t)(s.Again(t.Context(), move)); run != nil {
+		t.Errorf("queued run %d beside the open one", run.ID)
+	}
+	first := mustClaim(t, s, "a")
+	if err := s.Finish(t.Context(), "a", agent.Verdict{Run: first.ID, State: agent.Failed, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	run := must[*agent.Run](t)(s.Again(t.Context(), move))
+	if run == nil {
+		t.Fatal("nothing queued")
+	}
+	if claimed := mustClaim(t, s, "a"); claimed.ID != run.ID || claimed.Move.Old != move.New || claimed.Move.New != move.New {
+		t.Errorf("claimed %+v, want run %d", claimed, run.ID)
+	}
+	if err := s.Finish(t.Context(), "a", agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	move.New = commit("elsewhere")
+	if run := must[*agent.Run](t)(s.Again(t.Context(), move)); run != nil {
+		t.Errorf("queued run %d of a commit that the ref is not at", run.ID)
+	}
+}
