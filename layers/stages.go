@@ -73,13 +73,20 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 		}
 		s.bases = append(s.bases, base)
 	}
-	s.open = openSources(s.list)
+	s.open = openSources(s.list, func(name string) bool {
+		if _, given := args[name]; given {
+			return true
+		}
+		_, given := env.Get(name)
+		return given
+	})
 	return s, nil
 }
 
 // openSources finds sources with variables that no ARG or ENV line gives a
-// value.
-func openSources(list []instructions.Stage) bool {
+// value. An ARG line of its own value or none takes what is given for the
+// whole file: build arguments, ARG lines before the first FROM, the platform.
+func openSources(list []instructions.Stage, global func(name string) bool) bool {
 	given := map[string]bool{}
 	for _, stage := range list {
 		for _, cmd := range stage.Commands {
@@ -87,7 +94,7 @@ func openSources(list []instructions.Stage) bool {
 			switch c := cmd.(type) {
 			case *instructions.ArgCommand:
 				for _, arg := range c.Args {
-					given[arg.Key] = given[arg.Key] || arg.Value != nil
+					given[arg.Key] = given[arg.Key] || arg.Value != nil || global(arg.Key)
 				}
 			case *instructions.EnvCommand:
 				for _, pair := range c.Env {
