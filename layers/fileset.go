@@ -107,8 +107,8 @@ type selection struct {
 // of narrows the transferred files to those that the selection reaches. With
 // symbolic links about, or a pattern that cannot be judged, it stays wide.
 func (s selection) of(set *fileset) []file {
-	if s.whole || set.links {
-		return set.files
+	if s.whole || set.links || strings.Contains(s.source, `\`) {
+		return set.files // BuildKit unescapes only from the first wildcard on
 	}
 	source := strings.Trim(path.Clean("/"+s.source), "/")
 	include, err := matcher(s.include)
@@ -149,7 +149,7 @@ func (s selection) below(source, name string) (rest string, ok bool, err error) 
 	if source == "" {
 		return name, true, nil
 	}
-	if !s.wildcard || !strings.ContainsAny(source, `*?[\`) {
+	if !s.wildcard || !strings.ContainsAny(source, "*?[") {
 		if name == source {
 			return "", true, nil
 		}
