@@ -32,6 +32,7 @@ type graph struct {
 	image   []byte
 	base    []byte
 	outside []outsideUse
+	ground  string // the image from outside that the target stands on, if any
 }
 
 func newGraph(c *converted, src source) (*graph, error) {

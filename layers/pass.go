@@ -106,6 +106,9 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	if err != nil {
 		return nil, err
 	}
+	if ground := st.ground(target); parent == nil && ground != scratch {
+		g.ground = normalImage(ground)
+	}
 	p.graphs.Add(name, g)
 	return g, nil
 }

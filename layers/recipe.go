@@ -87,3 +87,15 @@ func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte
 
 // OnParent reports whether the build needs a parent layer's image.
 func (r *Recipe) OnParent() bool { return r.graph.src.parent != "" }
+
+// OutsideBase is the image from outside that a layer without a parent layer
+// stands on: its reference, and its digest if it was looked up. Both are empty
+// on scratch.
+func (r *Recipe) OutsideBase() (ref string, d digest.Digest) {
+	for _, use := range r.graph.outside {
+		if use.Ref == r.graph.ground {
+			return use.Ref, use.Digest
+		}
+	}
+	return "", ""
+}

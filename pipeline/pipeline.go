@@ -308,6 +308,8 @@ func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent
 		ref, config = parent.Ref(), parent.Config
 		labels[baseDigestLabel] = parent.Digest.String()
 		labels[baseNameLabel] = string(*layer.Parent)
+	} else if name, d := layer.Recipe.OutsideBase(); d != "" {
+		labels[baseDigestLabel], labels[baseNameLabel] = d.String(), name
 	}
 	solvable, err := layer.Recipe.Bind(ctx, ref, config)
 	if err != nil {
