@@ -41,9 +41,6 @@ type Agent struct {
 	looks map[string]chan struct{}
 }
 
-// ErrShutdown is the cause with which a run is cut off when the agent stops.
-var ErrShutdown = errors.New("the agent is shutting down")
-
 // Serve polls and works until the context ends. Runs that are under way then
 // go back to the queue.
 func (a *Agent) Serve(ctx context.Context) error {
@@ -179,6 +176,9 @@ func (a *Agent) source(url string) Source {
 	return nil
 }
 
+// errUnwatched says that a run is for another agent on the same records.
+var errUnwatched = errors.New("this agent does not watch the repository")
+
 // Work claims one run and carries it out; worked is false if there was none.
 // Like Look it works without Serve.
 func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
@@ -187,79 +187,87 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	log := a.Log.With("run", run.ID, "repository", run.Move.URL, "ref", run.Move.Ref, "commit", run.Move.New.Short())
-	source := a.source(run.Move.URL)
-	if source == nil {
-		return true, a.finish(ctx, *run, Verdict{Run: run.ID, State: Cancelled, Reason: "the agent no longer watches this repository"})
+	var verdict Verdict
+	if source := a.source(run.Move.URL); source != nil {
+		log.Info("run started", "attempt", run.Attempt)
+		verdict, err = a.carry(ctx, source, *run)
+	} else {
+		err = errUnwatched
 	}
-	log.Info("run started", "attempt", run.Attempt)
-	before, err := Before(ctx, a.Store, run.Move)
-	if err != nil {
-		return true, errors.Join(err, a.release(ctx, *run, 0, err.Error()))
+	if err == nil {
+		err = a.finish(ctx, *run, verdict)
 	}
-	runCtx, cancel := context.WithCancelCause(ctx)
-	stop := a.keep(runCtx, run.ID, cancel)
-	verdict, err := a.Carrier.Carry(runCtx, source, *run, before, a.Progress)
-	stop()
-	cancel(nil)
 	switch {
+	case err == nil:
+		log.Info("run ended", "state", verdict.State, "reason", verdict.Reason)
+		return true, nil
 	case errors.Is(err, ErrLost):
 		log.Warn("another agent has taken the run over")
 		return true, nil
-	case ctx.Err() != nil && err != nil:
-		return true, a.release(ctx, *run, 0, ErrShutdown.Error())
-	case err != nil:
-		pause := backoff(2*time.Second, run.Attempt-1)
-		log.Warn("run failed for now", "error", err, "again_in", pause)
-		return true, a.release(ctx, *run, pause, err.Error())
+	case ctx.Err() != nil:
+		return true, a.release(ctx, *run, 0, errors.New("the agent was stopped"))
 	}
-	if err := a.finish(ctx, *run, verdict); err != nil {
-		pause := backoff(2*time.Second, run.Attempt-1)
-		return true, errors.Join(err, a.release(ctx, *run, pause, err.Error()))
-	}
-	log.Info("run ended", "state", verdict.State, "reason", verdict.Reason)
-	return true, nil
+	pause := backoff(2*time.Second, run.Attempt-1)
+	log.Warn("run failed for now", "error", err, "again_in", pause)
+	return true, a.release(ctx, *run, pause, err)
 }
 
-// keep prolongs a claim until stopped, and cuts the run off if it is lost.
-func (a *Agent) keep(ctx context.Context, run RunID, cut context.CancelCauseFunc) (stop func()) {
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		ticker := time.NewTicker(Lease / 4)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				if ok, err := a.Store.Extend(ctx, run, a.Owner, Lease); err == nil && !ok {
-					cut(ErrLost)
-				}
+// carry carries a run out under its claim. Where that was cut off, the error
+// is the cause.
+func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, error) {
+	before, err := Before(ctx, a.Store, run.Move)
+	if err != nil {
+		return Verdict{}, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { a.keep(ctx, run.ID, cancel) })
+	defer keeper.Wait()
+	defer cancel(nil)
+	verdict, err := a.Carrier.Carry(ctx, source, run, before, a.Progress)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return verdict, err
+}
+
+// keep prolongs a claim until the context ends, and cuts the run off if it is
+// lost. A claim that cannot be prolonged for now is not lost yet.
+func (a *Agent) keep(ctx context.Context, run RunID, cut context.CancelCauseFunc) {
+	ticker := time.NewTicker(Lease / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if ok, err := a.Store.Extend(ctx, run, a.Owner, Lease); err == nil && !ok {
+				cut(ErrLost)
 			}
 		}
-	})
-	return func() { close(done); group.Wait() }
+	}
 }
 
 // finish records a verdict, also when the agent is about to stop.
 func (a *Agent) finish(ctx context.Context, run Run, verdict Verdict) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
-	err := a.Store.Finish(ctx, a.Owner, verdict)
-	if errors.Is(err, ErrLost) {
-		return nil
-	}
-	if err != nil {
+	if err := a.Store.Finish(ctx, a.Owner, verdict); err != nil {
 		return fmt.Errorf("record the end of run %d: %w", run.ID, err)
 	}
 	a.Progress.end(run, verdict)
 	return nil
 }
 
-func (a *Agent) release(ctx context.Context, run Run, pause time.Duration, reason string) error {
+// release gives a run back, also when the agent is about to stop. A claim that
+// was lost meanwhile needs no giving back.
+func (a *Agent) release(ctx context.Context, run Run, pause time.Duration, why error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
-	return a.Store.Release(ctx, run.ID, a.Owner, pause, reason)
+	a.Progress.again(run, why)
+	err := a.Store.Release(ctx, run.ID, a.Owner, pause, why.Error())
+	if errors.Is(err, ErrLost) {
+		return nil
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,67 +38,76 @@ func (m *mistake) Unwrap() error { return m.err }
 //
 // before is the commit that the plan is explained against; empty is nothing.
 func (c *Carrier) Carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress) (Verdict, error) {
-	verdict := Verdict{Run: run.ID}
-	err := c.carry(ctx, source, run, before, progress, &verdict)
-	var wrong *mistake
+	verdict, err := c.carry(ctx, source, run, before, progress)
 	switch {
-	case err == nil:
-		return verdict, nil
-	case errors.As(err, &wrong):
-		verdict.State, verdict.Reason = Failed, wrong.Error()
-		return verdict, nil
+	case IsMistake(err):
+		return Verdict{Run: run.ID, State: Failed, Reason: err.Error()}, nil
 	case errors.Is(err, errGone):
-		verdict.State, verdict.Reason = Superseded, err.Error()
-		return verdict, nil
+		return Verdict{Run: run.ID, State: Superseded, Reason: err.Error()}, nil
 	}
-	return Verdict{}, err
+	return verdict, err
 }
 
 // errGone says that the remote let a commit go before it was read.
 var errGone = errors.New("the commit is no longer in the repository")
 
-func (c *Carrier) carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress, verdict *Verdict) error {
+func (c *Carrier) carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress) (Verdict, error) {
 	commit := run.Move.New
 	if err := source.Fetch(ctx, run.Move.Ref, commit); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: %w", commit, errGone)
+			return Verdict{}, fmt.Errorf("%s: %w", commit, errGone)
 		}
-		return err
+		return Verdict{}, err
 	}
 	plan, cfg, err := c.Plan(ctx, source, commit)
 	if err != nil {
-		return err
+		return Verdict{}, err
 	}
 	tags, covered := cfg.TagsFor(run.Move.Ref, commit)
 	if !covered {
-		verdict.State, verdict.Reason = Cancelled, fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
-		return nil
+		reason := fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
+		return Verdict{Run: run.ID, State: Cancelled, Reason: reason}, nil
 	}
 	if err := c.explain(ctx, source, before, plan); err != nil {
-		return err
+		return Verdict{}, err
 	}
+	verdict, err := c.Make(ctx, source, run, plan, tags, progress)
+	if err != nil {
+		return Verdict{}, err
+	}
+	verdict.Snapshot = c.snapshot(run, verdict.Outcomes)
+	return verdict, nil
+}
+
+// Make makes the images that a plan lacks and points tags at them. An error is
+// the infrastructure's; what the repository's people can mend is part of the
+// verdict, which has no snapshot.
+func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers.Plan, tags layers.TagSet, progress Progress) (Verdict, error) {
 	images := c.Images(source)
 	have, err := images.Images(ctx, plan)
 	if err != nil {
-		return err
+		return Verdict{}, err
 	}
 	progress.plan(run, plan)
 	result := images.Execute(ctx, plan, have, progress.Build)
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return Verdict{}, context.Cause(ctx)
 	}
-	verdict.Plan, verdict.Outcomes = plan, result.Outcomes
-	if err := judge(result, verdict); err != nil {
-		return err
+	verdict := Verdict{Run: run.ID, Plan: plan, Outcomes: result.Outcomes}
+	if verdict.State, verdict.Reason, err = judge(result.Outcomes); err != nil {
+		return Verdict{}, err
 	}
-	verdict.Snapshot = c.snapshot(run, result)
 	tagged, err := images.Tag(ctx, result, tags)
-	if err != nil && !errors.Is(err, pipeline.ErrTagTaken) {
-		return err
-	}
-	if err != nil { // a Git tag was moved: its images keep the tag that people trust
-		verdict.State = Failed
-		verdict.Reason = strings.TrimPrefix(verdict.Reason+"; ", "; ") + strings.ReplaceAll(err.Error(), "\n", "; ")
+	switch {
+	case errors.Is(err, pipeline.ErrTagTaken):
+		// A Git tag was moved: its images keep the tag that people trust.
+		taken := strings.ReplaceAll(err.Error(), "\n", "; ")
+		if verdict.State == Failed {
+			taken = verdict.Reason + "; " + taken
+		}
+		verdict.State, verdict.Reason = Failed, taken
+	case err != nil:
+		return Verdict{}, err
 	}
 	for _, t := range tagged {
 		tag := Tag{Layer: t.Layer, Repository: t.Repository, Name: t.Name, Digest: t.Image.Digest, Ref: run.Move.Ref}
@@ -106,7 +116,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 		}
 		verdict.Tags = append(verdict.Tags, tag)
 	}
-	return nil
+	return verdict, nil
 }
 
 // Images is the pipeline for a repository's images.
@@ -115,8 +125,26 @@ func (c *Carrier) Images(source Source) *pipeline.Pipeline {
 }
 
 // Plan reads a commit's configuration and plans it. A mistake in the
-// configuration is returned as an error for which [IsMistake] holds.
+// configuration is returned as an error for which [IsMistake] holds, and so is
+// a layer whose Dockerfile the commit does not have: what its children say
+// after FROM would mean an image from outside.
 func (c *Carrier) Plan(ctx context.Context, source Source, commit layers.Commit) (*layers.Plan, *layers.Config, error) {
+	plan, cfg, err := c.plan(ctx, source, commit)
+	if cfg == nil || err == nil && !slices.ContainsFunc(plan.Layers, func(l *layers.PlannedLayer) bool { return l.Step == layers.Absent }) {
+		return plan, cfg, err
+	}
+	// Where an image outside cannot be asked for, that may be why.
+	if tree, treeErr := source.Tree(ctx, commit); treeErr == nil {
+		if faults := layers.Check(tree, cfg); len(faults) > 0 {
+			return nil, nil, &mistake{faults}
+		}
+	}
+	return plan, cfg, err
+}
+
+// plan does so, and lets layers be absent. With a configuration and an error,
+// the planning failed.
+func (c *Carrier) plan(ctx context.Context, source Source, commit layers.Commit) (*layers.Plan, *layers.Config, error) {
 	tree, err := source.Tree(ctx, commit)
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +160,7 @@ func (c *Carrier) Plan(ctx context.Context, source Source, commit layers.Commit)
 	}
 	plan, err := c.Planner.Plan(ctx, tree, cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, cfg, err
 	}
 	plan.Repo, plan.To = source.URL(), commit
 	return plan, cfg, nil
@@ -150,7 +178,7 @@ func (c *Carrier) explain(ctx context.Context, source Source, old layers.Commit,
 	var before *layers.Plan
 	if old != "" {
 		var err error
-		if before, _, err = c.Plan(ctx, source, old); err != nil {
+		if before, _, err = c.plan(ctx, source, old); err != nil {
 			before = nil
 		}
 	}
@@ -158,34 +186,31 @@ func (c *Carrier) explain(ctx context.Context, source Source, old layers.Commit,
 }
 
 // judge turns outcomes into a state. Its error is the infrastructure's.
-func judge(result pipeline.Result, verdict *Verdict) error {
+func judge(outcomes []pipeline.Outcome) (State, string, error) {
 	var failed []string
-	for _, out := range result.Outcomes {
-		var wrong *pipeline.BuildError
-		switch {
-		case out.Error == nil:
-		case errors.As(out.Error, &wrong):
-			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
-		case out.State == pipeline.Blocked:
-			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
-		default:
-			return fmt.Errorf("build %s: %w", out.Layer, out.Error)
+	for _, out := range outcomes {
+		if out.Error == nil {
+			continue
 		}
+		var wrong *pipeline.BuildError
+		if !errors.As(out.Error, &wrong) && out.State != pipeline.Blocked {
+			return "", "", fmt.Errorf("build %s: %w", out.Layer, out.Error)
+		}
+		failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
 	}
-	verdict.State = Succeeded
 	if len(failed) > 0 {
-		verdict.State, verdict.Reason = Failed, strings.Join(failed, "; ")
+		return Failed, strings.Join(failed, "; "), nil
 	}
-	return nil
+	return Succeeded, "", nil
 }
 
-// snapshot is what a result leaves to trace; nil if no layer has an image.
-func (c *Carrier) snapshot(run Run, result pipeline.Result) *Snapshot {
+// snapshot is what a run leaves to trace; nil if no layer has an image.
+func (c *Carrier) snapshot(run Run, outcomes []pipeline.Outcome) *Snapshot {
 	s := &Snapshot{
 		Repository: run.Move.Repository, URL: run.Move.URL, Commit: run.Move.New,
 		Complete: true, Images: map[layers.Name]pipeline.Image{}, Taken: c.Now(),
 	}
-	for _, out := range result.Outcomes {
+	for _, out := range outcomes {
 		switch {
 		case out.Image != nil:
 			s.Images[out.Layer] = *out.Image

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -161,32 +161,34 @@ func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdic
 	if len(runs) != 1 {
 		return agent.Verdict{}, errors.New("the ref moved meanwhile: try again")
 	}
-	name := b.stack.owner
-	for {
-		claimed, err := b.stack.store.Claim(ctx, name, agent.Lease)
-		if err != nil {
-			return agent.Verdict{}, err
-		}
-		if claimed == nil {
-			return agent.Verdict{}, fmt.Errorf("run %d waits behind another run of %s: start the agent to work them off", runs[0].ID, run.Move.Ref)
-		}
-		*run = *claimed
-		before, err := agent.Before(ctx, b.stack.store, claimed.Move)
-		if err != nil {
-			return agent.Verdict{}, err
-		}
-		verdict, err := b.stack.carrier.Carry(ctx, b.source, *claimed, before, b.progress)
-		if err != nil {
-			release := context.WithoutCancel(ctx)
-			return verdict, errors.Join(err, b.stack.store.Release(release, claimed.ID, name, 0, err.Error()))
-		}
-		if err := b.stack.store.Finish(ctx, name, verdict); err != nil {
-			return verdict, err
-		}
-		if claimed.ID == runs[0].ID {
-			return verdict, nil
+	*run = runs[0]
+	var verdict *agent.Verdict
+	var putOff error
+	progress := b.progress
+	progress.End = func(ended agent.Run, v agent.Verdict) {
+		if ended.ID == run.ID {
+			verdict = &v
 		}
 	}
+	progress.Again = func(released agent.Run, why error) {
+		if released.ID == run.ID {
+			putOff = why
+		}
+	}
+	a := agent.Agent{
+		Store: b.stack.store, Carrier: b.stack.carrier, Sources: []agent.Source{b.source},
+		Owner: b.stack.owner, Progress: progress, Log: slog.New(slog.DiscardHandler),
+	}
+	for verdict == nil {
+		worked, err := a.Work(ctx)
+		switch {
+		case err != nil || putOff != nil:
+			return agent.Verdict{}, errors.Join(putOff, err)
+		case !worked:
+			return agent.Verdict{}, fmt.Errorf("run %d is another agent's, or waits behind an earlier run of %s", run.ID, run.Move.Ref)
+		}
+	}
+	return *verdict, nil
 }
 
 // unrecorded builds some layers, or a commit that no ref has just moved to. Its
@@ -203,26 +205,9 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 	if err := plan.Keep(only); err != nil {
 		return agent.Verdict{}, inputError{err}
 	}
-	have, err := b.stack.carrier.Images(b.source).Images(ctx, plan)
-	if err != nil {
-		return agent.Verdict{}, err
+	var tags layers.TagSet
+	if len(only) == 0 {
+		tags, _ = cfg.TagsFor(run.Move.Ref, run.Move.New)
 	}
-	b.progress.Plan(run, plan)
-	result := b.stack.carrier.Images(b.source).Execute(ctx, plan, have, b.progress.Build)
-	verdict := agent.Verdict{State: agent.Succeeded, Plan: plan, Outcomes: result.Outcomes}
-	var failed []string
-	for _, out := range result.Outcomes {
-		if out.Error != nil {
-			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
-		}
-	}
-	if len(failed) > 0 {
-		verdict.State, verdict.Reason = agent.Failed, strings.Join(failed, "; ")
-	}
-	if tags, covered := cfg.TagsFor(run.Move.Ref, run.Move.New); covered && len(only) == 0 && ctx.Err() == nil {
-		if _, err := b.stack.carrier.Images(b.source).Tag(ctx, result, tags); err != nil {
-			return verdict, err
-		}
-	}
-	return verdict, context.Cause(ctx)
+	return b.stack.carrier.Make(ctx, b.source, run, plan, tags, b.progress)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lab-layers/lab-layers/agent"
@@ -13,9 +14,12 @@ import (
 
 // liveProgress tells people what goes on, a line for each thing that happened.
 func liveProgress(w io.Writer) agent.Progress {
+	var mu sync.Mutex // runs go on side by side
 	began := map[string]time.Time{}
 	return agent.Progress{
 		Plan: func(run agent.Run, plan *layers.Plan) {
+			mu.Lock()
+			defer mu.Unlock()
 			fmt.Fprintf(w, "%s %s at %s: %d of %d layers to build\n", plan.Repo, run.Move.Ref, plan.To.Short(), plan.Builds(), len(plan.Layers))
 			for _, l := range plan.Layers {
 				if l.Step == layers.Build {
@@ -24,6 +28,8 @@ func liveProgress(w io.Writer) agent.Progress {
 			}
 		},
 		Build: func(e pipeline.Event) {
+			mu.Lock()
+			defer mu.Unlock()
 			step := string(e.Layer) + "\x00" + e.Step
 			switch e.State {
 			case pipeline.Started:
@@ -48,7 +54,11 @@ func liveProgress(w io.Writer) agent.Progress {
 				}
 			}
 		},
-		End: func(run agent.Run, verdict agent.Verdict) { printVerdict(w, run, verdict) },
+		End: func(run agent.Run, verdict agent.Verdict) {
+			mu.Lock()
+			defer mu.Unlock()
+			printVerdict(w, run, verdict)
+		},
 	}
 }
 
