@@ -12,9 +12,9 @@ func TestOutsideBase(t *testing.T) {
 		return OutsideImage{Digest: placeholder, Config: unknownConfig("linux/amd64")}, true, nil
 	}
 	for text, want := range map[string]string{
-		"FROM scratch\nCOPY --from=alpine /x /\n":                                  "",
+		"FROM scratch\nCOPY --from=alpine /x /\n":                                   "",
 		"ARG V=12\nFROM debian:$V AS a\nRUN x\nFROM a\nCOPY --from=alpine:3 /x /\n": "docker.io/library/debian:12",
-		"FROM quay.io/x/y@" + string(placeholder) + "\nRUN x\n":                    "quay.io/x/y@" + string(placeholder),
+		"FROM quay.io/x/y@" + string(placeholder) + "\nRUN x\n":                     "quay.io/x/y@" + string(placeholder),
 	} {
 		o := newMemory()
 		tree := o.tree(map[string]Entry{"a/Dockerfile": {Mode: ModeFile, ID: o.blob(text)}})
