@@ -9,6 +9,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tonistiigi/fsutil/types"
@@ -82,7 +83,13 @@ func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.W
 }
 
 func (c contextFS) visit(ctx context.Context, name string, entry Entry, fn fs.WalkDirFunc, depth int) error {
-	if err := fn(name, &dirEntry{fs: c, path: name, Entry: entry}, nil); err != nil {
+	err := fn(name, &dirEntry{fs: c, path: name, Entry: entry}, nil)
+	if errors.Is(err, syscall.ENOTDIR) {
+		// A pattern that leads through a file matches nothing: fsutil's own
+		// directories answer like this.
+		return fs.SkipDir
+	}
+	if err != nil {
 		return err
 	}
 	if entry.IsDir() {
@@ -138,6 +145,9 @@ func fileMode(mode Mode) fs.FileMode {
 	return 0o644
 }
 
+// ErrNotHere says that a build's context has files which the commit does not.
+var ErrNotHere = errors.New("its files are not in this repository, so they cannot be sent")
+
 func (c contextFS) info(name string, entry Entry) (fs.FileInfo, error) {
 	stat := &types.Stat{Path: name, Mode: uint32(fileMode(entry.Mode)), ModTime: ContextTime * 1e9}
 	switch {
@@ -150,7 +160,7 @@ func (c contextFS) info(name string, entry Entry) (fs.FileInfo, error) {
 	case c.identify && !entry.IsDir():
 		stat.Linkname = string(entry.ID)
 	case entry.Mode == ModeSubmodule:
-		return nil, fmt.Errorf("%s is a submodule: its files are not in this repository, so they cannot be sent; exclude it in .dockerignore or vendor the files", name)
+		return nil, fmt.Errorf("%s is a submodule: %w; exclude it in .dockerignore or vendor the files", name, ErrNotHere)
 	case !entry.IsDir():
 		size, err := c.tree.Size(entry.ID)
 		if err != nil {
