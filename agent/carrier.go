@@ -89,7 +89,9 @@ func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers
 		return Verdict{}, err
 	}
 	progress.plan(run, plan)
+	ahead := images.TagAhead(ctx, plan, have, naming(tags, run.Move.New))
 	result := images.Execute(ctx, plan, have, progress.Build)
+	already := ahead()
 	if ctx.Err() != nil {
 		return Verdict{}, context.Cause(ctx)
 	}
@@ -97,7 +99,7 @@ func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers
 	if verdict.State, verdict.Reason, err = judge(result.Outcomes); err != nil {
 		return Verdict{}, err
 	}
-	tagged, err := images.Tag(ctx, result, tags)
+	tagged, err := images.Tag(ctx, result, tags, already...)
 	switch {
 	case errors.Is(err, pipeline.ErrTagTaken):
 		// A Git tag was moved: its images keep the tag that people trust.
@@ -117,6 +119,12 @@ func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers
 		verdict.Tags = append(verdict.Tags, tag)
 	}
 	return verdict, nil
+}
+
+// naming is the tags of a set that name the commit.
+func naming(set layers.TagSet, commit layers.Commit) layers.TagSet {
+	set.Names = slices.DeleteFunc(slices.Clone(set.Names), func(name string) bool { return !strings.Contains(name, commit.Short()) })
+	return set
 }
 
 // Images is the pipeline for a repository's images.

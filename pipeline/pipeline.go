@@ -282,22 +282,38 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	began := time.Now()
 	built, err := p.Builder.Build(ctx, order, progress)
 	out.Steps, out.Log, out.Duration = built.Steps, string(built.Log), time.Since(began)
+	if errors.Is(err, layers.ErrNotHere) { // no other attempt finds them
+		err = &BuildError{File: layer.Dockerfile, Err: err}
+	}
 	if err != nil {
 		return err
 	}
-	image, err := p.describe(ctx, order.Repository, layer.Key, built.Digest, built.Index, parent)
-	if err != nil {
+	// The registry may know the image by its key before the ledger does: whoever
+	// finds it there, adopts it.
+	keyed := make(chan error, 1)
+	go func() {
+		keyed <- p.Registry.Tag(ctx, order.Repository, built.Digest, order.Repository, keyTag(layer.Key))
+	}()
+	winner, err := p.record(ctx, layer, order, built, parent)
+	if err := errors.Join(err, <-keyed); err != nil {
 		return err
 	}
-	winner, err := p.publish(ctx, image)
-	if err != nil {
-		return err
-	}
-	if err := p.Registry.Tag(ctx, winner.Repository, winner.Digest, winner.Repository, keyTag(layer.Key)); err != nil {
-		return err
+	if winner.Digest != built.Digest {
+		if err := p.Registry.Tag(ctx, winner.Repository, winner.Digest, winner.Repository, keyTag(layer.Key)); err != nil {
+			return err
+		}
 	}
 	out.State, out.Image = Made, &winner
 	return nil
+}
+
+// record describes what was built and publishes it.
+func (p *Pipeline) record(ctx context.Context, layer *layers.PlannedLayer, order Order, built Built, parent *Image) (Image, error) {
+	image, err := p.describe(ctx, order.Repository, layer.Key, built.Digest, built.Index, parent)
+	if err != nil {
+		return Image{}, err
+	}
+	return p.publish(ctx, image)
 }
 
 func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent *Image) (Order, error) {

@@ -24,7 +24,13 @@ var ErrTagTaken = errors.New("the tag points at another digest and is not moved"
 // Tag points tags at images, in each layer's own repository. An immutable tag
 // that already points elsewhere stays: it is left out of what is returned, and
 // the error wraps [ErrTagTaken]. After any other error nothing is returned.
-func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet) ([]Tagged, error) {
+// What was tagged ahead is not tagged again.
+func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet, ahead ...Tagged) ([]Tagged, error) {
+	type point struct{ repository, name, digest string }
+	done := map[point]bool{}
+	for _, t := range ahead {
+		done[point{t.Repository, t.Name, t.Image.Digest.String()}] = true
+	}
 	var tags []Tagged
 	for _, out := range result.Outcomes {
 		if out.Image == nil {
@@ -42,6 +48,9 @@ func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet) ([
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i, t := range tags {
+		if done[point{t.Repository, t.Name, t.Image.Digest.String()}] {
+			continue
+		}
 		group.Go(func() error {
 			err := tag(ctx, t.Image.Repository, t.Image.Digest, t.Repository, t.Name)
 			if errors.Is(err, ErrTagTaken) {
