@@ -18,7 +18,7 @@ import (
 func newAgent() *cobra.Command {
 	var flags stackFlags
 	var remote remoteFlags
-	var repos []string
+	var repoArgs []string
 	var interval time.Duration
 	var workers int
 	var logging logFlags
@@ -35,8 +35,9 @@ next start.`,
       --database-url postgres://lab@db/lab --buildkit tcp://buildkit:1234`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(repos) == 0 {
-				return inputf("name at least one repository with --repo")
+			repos, err := parseRepos(repoArgs)
+			if err != nil {
+				return err
 			}
 			if interval <= 0 {
 				return inputf("--interval must be more than 0")
@@ -54,23 +55,11 @@ next start.`,
 			}
 			s.carrier.Namespaces = map[string]string{}
 			for _, repo := range repos {
-				name, repo, err := splitName(repo)
+				mirror, err := git.Open(ctx, filepath.Join(flags.dataDir, "git"), remote.remote(repo.url), git.Limits{})
 				if err != nil {
 					return err
 				}
-				if name == "" && len(repos) > 1 {
-					return inputf("several repositories could have layers of one name: tell their images apart with --repo NAME=%s", repo)
-				}
-				if !isURL(repo) {
-					if repo, err = filepath.Abs(repo); err != nil {
-						return err
-					}
-				}
-				mirror, err := git.Open(ctx, filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
-				if err != nil {
-					return err
-				}
-				s.carrier.Namespaces[mirror.URL()] = name
+				s.carrier.Namespaces[mirror.URL()] = repo.name
 				a.Sources = append(a.Sources, mirror)
 			}
 			return a.Serve(ctx)
@@ -79,7 +68,7 @@ next start.`,
 	flags.add(cmd)
 	remote.add(cmd)
 	logging.add(cmd)
-	cmd.Flags().StringSliceVar(&repos, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
+	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")
 	cmd.Flags().IntVar(&workers, "workers", 2, "runs that go on side by side")
 	return cmd

@@ -20,7 +20,8 @@ func newBuild() *cobra.Command {
 	var flags stackFlags
 	var remote remoteFlags
 	var logging logFlags
-	var repo, rev string
+	var repoArg, rev string
+	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "build [LAYER...]",
 		Short: "Build one revision in the foreground",
@@ -29,7 +30,10 @@ image yet, and shows the builds as they go. A revision that is a branch or tag
 is recorded and tagged like a push of it. With layers named, only those and what
 they stand on are built, and nothing is tagged.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			output := cmd.Flag("output").Value.String()
+			repo, err := parseRepo(repoArg)
+			if err != nil {
+				return err
+			}
 			logging.quiet = true
 			log := logging.logger(cmd.ErrOrStderr())
 			s, err := flags.openStack(cmd.Context(), log)
@@ -37,23 +41,12 @@ they stand on are built, and nothing is tagged.`,
 				return err
 			}
 			defer s.close()
-			name, repo, err := splitName(repo)
-			if err != nil {
-				return err
-			}
-			if !isURL(repo) {
-				if repo, err = filepath.Abs(repo); err != nil {
-					return err
-				}
-			}
-			mirror, err := git.Open(cmd.Context(), filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
+			mirror, err := git.Open(cmd.Context(), filepath.Join(flags.dataDir, "git"), remote.remote(repo.url), git.Limits{})
 			if err != nil {
 				return inputError{err}
 			}
-			if name != "" {
-				s.carrier.Namespaces = map[string]string{mirror.URL(): name}
-			}
-			b := &foreground{stack: s, source: mirror, progress: liveProgress(cmd.ErrOrStderr()), json: output == "json", out: cmd.OutOrStdout()}
+			s.carrier.Namespaces = map[string]string{mirror.URL(): repo.name}
+			b := &foreground{stack: s, source: mirror, progress: liveProgress(cmd.ErrOrStderr()), json: output.json(), out: cmd.OutOrStdout()}
 			ref, commit, err := b.resolve(cmd.Context(), mirror, rev)
 			if err != nil {
 				return err
@@ -64,9 +57,9 @@ they stand on are built, and nothing is tagged.`,
 	flags.add(cmd)
 	remote.add(cmd)
 	logging.add(cmd)
-	cmd.Flags().StringVar(&repo, "repo", ".", "repository: a directory or a URL")
+	cmd.Flags().StringVar(&repoArg, "repo", ".", "repository: a directory or a URL, or NAME=URL as the agent has it")
 	cmd.Flags().StringVar(&rev, "rev", "HEAD", "revision to build")
-	outputFlag(cmd)
+	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,28 +17,32 @@ func newHistory() *cobra.Command {
 	var flags recordFlags
 	var layer, ref, repo, commit string
 	var limit int
+	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "Show what was built when, from what, and why",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return inputf("--limit must be at least 1")
+			}
 			store, closeStore, err := flags.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer closeStore()
 			entries, err := store.History(cmd.Context(), postgres.HistoryFilter{
-				Layer: layers.Name(layer), Ref: layers.Ref(ref), Repository: repo, Limit: limit,
+				Layer: layers.Name(layer), Ref: layers.Ref(ref), Repository: repo, Limit: most(limit, commit != ""),
 			})
 			if err != nil {
 				return err
 			}
 			rows := [][]string{{"TIME", "RUN", "REF", "COMMIT", "LAYER", "OUTCOME", "SECONDS", "DIGEST", "WHY"}}
-			for _, e := range entries {
-				if !strings.HasPrefix(string(e.Commit), commit) {
-					continue
-				}
-				if cmd.Flag("output").Value.String() == "json" {
+			entries = slices.DeleteFunc(entries, func(e postgres.HistoryEntry) bool {
+				return !strings.HasPrefix(string(e.Commit), commit)
+			})
+			for _, e := range entries[:min(limit, len(entries))] {
+				if output.json() {
 					if err := printJSON(cmd.OutOrStdout(), e); err != nil {
 						return err
 					}
@@ -52,7 +57,7 @@ func newHistory() *cobra.Command {
 					string(e.Layer), string(e.State), seconds, fmt.Sprintf("%.19s", e.Digest), whyEntry(e),
 				})
 			}
-			if cmd.Flag("output").Value.String() == "json" {
+			if output.json() {
 				return nil
 			}
 			return table(cmd.OutOrStdout(), rows...)
@@ -64,8 +69,17 @@ func newHistory() *cobra.Command {
 	cmd.Flags().StringVar(&repo, "repo", "", "only this repository's URL")
 	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many layers")
-	outputFlag(cmd)
+	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd
+}
+
+// most is how many records to read for a limit that counts what a filter
+// leaves.
+func most(limit int, filtered bool) int {
+	if filtered {
+		return 10_000
+	}
+	return limit
 }
 
 func whyEntry(e postgres.HistoryEntry) string {
@@ -93,27 +107,31 @@ func newRuns() *cobra.Command {
 	var ref, commit string
 	var final bool
 	var limit int
+	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "Show the agent's runs and their states",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return inputf("--limit must be at least 1")
+			}
 			store, closeStore, err := flags.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer closeStore()
-			runs, err := store.Runs(cmd.Context(), limit)
+			runs, err := store.Runs(cmd.Context(), most(limit, ref != "" || commit != "" || final))
 			if err != nil {
 				return err
 			}
 			rows := [][]string{{"RUN", "STATE", "REF", "COMMIT", "BUILT", "REUSED", "FAILED", "SECONDS", "REASON"}}
-			for _, run := range runs {
-				if ref != "" && string(run.Move.Ref) != ref && shortRef(run.Move.Ref) != ref ||
-					!strings.HasPrefix(string(run.Move.New), commit) || final && !run.State.Final() {
-					continue
-				}
-				if cmd.Flag("output").Value.String() == "json" {
+			runs = slices.DeleteFunc(runs, func(run postgres.RunSummary) bool {
+				return ref != "" && string(run.Move.Ref) != ref && shortRef(run.Move.Ref) != ref ||
+					!strings.HasPrefix(string(run.Move.New), commit) || final && !run.State.Final()
+			})
+			for _, run := range runs[:min(limit, len(runs))] {
+				if output.json() {
 					if err := printJSON(cmd.OutOrStdout(), run); err != nil {
 						return err
 					}
@@ -121,7 +139,7 @@ func newRuns() *cobra.Command {
 				}
 				rows = append(rows, runRow(run))
 			}
-			if cmd.Flag("output").Value.String() == "json" {
+			if output.json() {
 				return nil
 			}
 			return table(cmd.OutOrStdout(), rows...)
@@ -132,7 +150,7 @@ func newRuns() *cobra.Command {
 	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
 	cmd.Flags().BoolVar(&final, "final", false, "only runs that have ended")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many runs")
-	outputFlag(cmd)
+	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd
 }
 

@@ -32,7 +32,7 @@ func main() {
 	}
 	var silent silentError
 	if !errors.As(err, &silent) {
-		fmt.Fprintln(os.Stderr, "lab-layers:", err)
+		fmt.Fprintln(os.Stderr, "lab-layers:", printable(err.Error()))
 	}
 	os.Exit(exitCode(err))
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/cobra"
-
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -17,6 +15,7 @@ type format string
 
 func (f *format) String() string { return string(*f) }
 func (f *format) Type() string   { return "table|json" }
+func (f *format) json() bool     { return *f == "json" }
 func (f *format) Set(s string) error {
 	if s != "table" && s != "json" {
 		return fmt.Errorf("must be table or json")
@@ -25,24 +24,21 @@ func (f *format) Set(s string) error {
 	return nil
 }
 
-// outputFlag adds -o to a command.
-func outputFlag(cmd *cobra.Command) *format {
-	f := format("table")
-	cmd.Flags().VarP(&f, "output", "o", "output format")
-	return &f
-}
-
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-// table writes rows with aligned columns; the first row is the heading.
+// table writes rows with aligned columns.
 func table(w io.Writer, rows ...[]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = oneLine(cell)
+		}
+		if _, err := fmt.Fprintln(t, strings.Join(cells, "\t")); err != nil {
 			return err
 		}
 	}
@@ -68,16 +64,16 @@ func printPlan(w io.Writer, plan *layers.Plan, explain bool) error {
 		}
 		fmt.Fprintf(w, "\n%s\n", l.Name)
 		if l.Fault != "" {
-			fmt.Fprintf(w, "  fault: %s\n", l.Fault)
+			fmt.Fprintf(w, "  fault: %s\n", oneLine(l.Fault))
 		}
 		for _, r := range l.Reasons {
-			fmt.Fprintf(w, "  %s: %s\n", r.Kind, r.Detail)
+			fmt.Fprintf(w, "  %s: %s\n", r.Kind, oneLine(r.Detail))
 		}
 		if from := l.RebuildFrom; from != nil {
-			fmt.Fprintf(w, "  rebuilds from %s:%d: %s\n", from.File, from.Line, from.Text)
+			fmt.Fprintf(w, "  rebuilds from %s:%d: %s\n", oneLine(from.File), from.Line, oneLine(from.Text))
 		}
 		for _, note := range l.Notes {
-			fmt.Fprintf(w, "  note: %s\n", note)
+			fmt.Fprintf(w, "  note: %s\n", oneLine(note))
 		}
 	}
 	return nil
@@ -102,11 +98,27 @@ func shortKey(key layers.Key) string {
 	return fmt.Sprintf("%.12s", strings.TrimPrefix(string(key), "sha256:"))
 }
 
-// cut shortens text to n characters.
+// cut shortens text to one line of n characters.
 func cut(text string, n int) string {
-	text = strings.ReplaceAll(text, "\n", " ")
+	text = oneLine(text)
 	if runes := []rune(text); len(runes) > n {
 		return string(runes[:n-1]) + "…"
 	}
 	return text
+}
+
+// oneLine is text as it may stand in a line of output.
+func oneLine(text string) string {
+	return strings.NewReplacer("\n", " ", "\t", " ").Replace(printable(text))
+}
+
+// printable takes control characters out of what repositories and builds say,
+// so that it cannot play with the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
+			return r
+		}
+		return -1
+	}, text)
 }

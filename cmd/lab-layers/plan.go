@@ -15,6 +15,7 @@ import (
 func newPlan() *cobra.Command {
 	var repo, config, from, to string
 	var explain bool
+	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what a commit changes, layer by layer, and why",
@@ -26,7 +27,6 @@ database: an image from outside counts by its reference.`,
   lab-layers plan --config lab-layers.yaml     with a file that is not committed`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			output := cmd.Flag("output").Value.String()
 			view, err := openView(cmd.Context(), repo, config)
 			if err != nil {
 				return err
@@ -35,7 +35,7 @@ database: an image from outside counts by its reference.`,
 			if err != nil {
 				return err
 			}
-			if output == "json" {
+			if output.json() {
 				return printJSON(cmd.OutOrStdout(), plan)
 			}
 			return printPlan(cmd.OutOrStdout(), plan, explain)
@@ -46,7 +46,7 @@ database: an image from outside counts by its reference.`,
 	cmd.Flags().StringVar(&from, "from", "", "revision to compare with (default: the first parent of --to)")
 	cmd.Flags().StringVar(&to, "to", "HEAD", "revision to plan")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say every reason")
-	outputFlag(cmd)
+	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd
 }
 

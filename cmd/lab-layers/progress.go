@@ -126,14 +126,3 @@ func bytesOf(n int64) string {
 	}
 	return fmt.Sprintf("%.1f %s", value, units[i])
 }
-
-// printable takes control characters out of what a build printed, so that it
-// cannot play with the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
-			return r
-		}
-		return -1
-	}, text)
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,25 +22,32 @@ type recordFlags struct {
 
 func (f *recordFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.dataDir, "data-dir", defaultDataDir(), "data directory of the agent")
-	cmd.Flags().StringVar(&f.databaseURL, "database-url", os.Getenv("LAB_LAYERS_DATABASE_URL"), "PostgreSQL that the agent uses, if not its private one (or LAB_LAYERS_DATABASE_URL)")
+	cmd.Flags().StringVar(&f.databaseURL, "database-url", "", "PostgreSQL that the agent uses, if not its private one (or LAB_LAYERS_DATABASE_URL)")
+}
+
+// givenDatabase is the URL from the flag or the environment. It is no default
+// of the flag: --help would show the password.
+func givenDatabase(flag string) string {
+	return cmp.Or(flag, os.Getenv("LAB_LAYERS_DATABASE_URL"))
 }
 
 // open opens the records: of a running agent, or of a private cluster that is
 // started for the while.
 func (f *recordFlags) open(ctx context.Context) (*postgres.Store, func(), error) {
-	if f.databaseURL != "" {
-		store, err := postgres.Open(ctx, f.databaseURL, postgres.Options{})
-		return store, func() { store.Close() }, err
+	if url := givenDatabase(f.databaseURL); url != "" {
+		return openStore(ctx, url)
 	}
 	var found started
 	data, err := os.ReadFile(filepath.Join(f.dataDir, startedFile))
 	if err != nil || json.Unmarshal(data, &found) != nil {
 		return nil, nil, inputf("%s has no records: name the agent's --data-dir or --database-url", f.dataDir)
 	}
+	if !found.Private {
+		return openStore(ctx, found.DatabaseURL)
+	}
 	unlock, err := lockDataDir(f.dataDir)
 	if errors.As(err, new(inputError)) { // its agent is running
-		store, err := postgres.Open(ctx, found.DatabaseURL, postgres.Options{})
-		return store, func() { store.Close() }, err
+		return openStore(ctx, found.DatabaseURL)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -56,10 +64,18 @@ func (f *recordFlags) open(ctx context.Context) (*postgres.Store, func(), error)
 		stop()
 		return nil, nil, err
 	}
-	store, err := postgres.Open(ctx, url, postgres.Options{})
+	store, closeStore, err := openStore(ctx, url)
 	if err != nil {
 		stop()
 		return nil, nil, err
 	}
-	return store, func() { store.Close(); stop() }, nil
+	return store, func() { closeStore(); stop() }, nil
+}
+
+func openStore(ctx context.Context, url string) (*postgres.Store, func(), error) {
+	store, err := postgres.Open(ctx, url, postgres.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return store, store.Close, nil
 }

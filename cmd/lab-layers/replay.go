@@ -17,6 +17,7 @@ import (
 func newReplay() *cobra.Command {
 	var repo, config, commits string
 	var last int
+	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Show what would have been built over a repository's history",
@@ -26,7 +27,6 @@ against rebuilding each layer whose directory changed with all that stands on
 it. An image is reused wherever any earlier commit of the history has made it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			output := cmd.Flag("output").Value.String()
 			view, err := openView(cmd.Context(), repo, config)
 			if err != nil {
 				return err
@@ -35,7 +35,7 @@ it. An image is reused wherever any earlier commit of the history has made it.`,
 			if err != nil {
 				return err
 			}
-			r := &replay{view: view, out: cmd.OutOrStdout(), json: output == "json", made: map[layers.Key]bool{}}
+			r := &replay{view: view, out: cmd.OutOrStdout(), json: output.json(), made: map[layers.Key]bool{}}
 			return r.run(cmd.Context(), history, before)
 		},
 	}
@@ -43,7 +43,7 @@ it. An image is reused wherever any earlier commit of the history has made it.`,
 	cmd.Flags().StringVar(&config, "config", "", "use this file for every commit instead of the commit's own lab-layers.yaml")
 	cmd.Flags().IntVar(&last, "last", 0, "only the last N commits")
 	cmd.Flags().StringVar(&commits, "range", "", "only the commits A..B")
-	outputFlag(cmd)
+	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd
 }
 

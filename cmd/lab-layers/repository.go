@@ -60,16 +60,48 @@ func openRepository(ctx context.Context, repo string) (*git.Repository, error) {
 
 var namespace = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
 
-// splitName takes NAME=URL apart. The name becomes part of the images' names.
-func splitName(repo string) (name, url string, err error) {
-	name, url, named := strings.Cut(repo, "=")
-	if !named || strings.ContainsAny(name, "/:") {
-		return "", repo, nil // a "=" further on belongs to the URL
+// namedRepo is a repository with the name that its images are under, or none.
+type namedRepo struct{ name, url string }
+
+// parseRepo takes NAME=URL apart, and makes a directory's path absolute.
+func parseRepo(arg string) (repo namedRepo, err error) {
+	repo.url = arg
+	// A "=" after these belongs to the URL.
+	if name, url, named := strings.Cut(arg, "="); named && !strings.ContainsAny(name, "/:") {
+		if !namespace.MatchString(name) {
+			return repo, inputf("--repo %s: the name must be lower-case letters and digits, with . _ or - between them", arg)
+		}
+		repo = namedRepo{name, url}
 	}
-	if !namespace.MatchString(name) {
-		return "", "", inputf("--repo %s: the name must be lower-case letters and digits, with . _ or - between them", repo)
+	if !isURL(repo.url) {
+		repo.url, err = filepath.Abs(repo.url)
 	}
-	return name, url, nil
+	return repo, err
+}
+
+// parseRepos makes sure that several repositories do not share their images'
+// names.
+func parseRepos(args []string) ([]namedRepo, error) {
+	if len(args) == 0 {
+		return nil, inputf("name at least one repository with --repo")
+	}
+	var repos []namedRepo
+	for _, arg := range args {
+		repo, err := parseRepo(arg)
+		if err != nil {
+			return nil, err
+		}
+		if repo.name == "" && len(args) > 1 {
+			return nil, inputf("several repositories could have layers of one name: tell their images apart with --repo NAME=%s", arg)
+		}
+		for _, other := range repos {
+			if repo.name == other.name || repo.url == other.url {
+				return nil, inputf("--repo %s: its name or its URL is there already", arg)
+			}
+		}
+		repos = append(repos, repo)
+	}
+	return repos, nil
 }
 
 // isURL tells an address from a directory: it has a scheme, or is scp-like and

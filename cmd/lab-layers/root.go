@@ -24,6 +24,8 @@ Try it on a repository that has Dockerfiles, with no set-up and no network:
   lab-layers replay --repo DIR     what it would have built over the history
 
 Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -34,5 +36,15 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 		newInit(), newValidate(), newPlan(), newReplay(),
 		newBuild(), newAgent(), newRuns(), newHistory(), newTrace(),
 	)
+	for _, cmd := range append(root.Commands(), root) {
+		if check := cmd.Args; check != nil {
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				if err := check(cmd, args); err != nil {
+					return inputError{err}
+				}
+				return nil
+			}
+		}
+	}
 	return root
 }

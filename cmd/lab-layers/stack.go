@@ -48,7 +48,7 @@ type stackFlags struct {
 func (f *stackFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the embedded parts keep their data")
-	flags.StringVar(&f.databaseURL, "database-url", os.Getenv("LAB_LAYERS_DATABASE_URL"), "PostgreSQL to use instead of a private one (or LAB_LAYERS_DATABASE_URL)")
+	flags.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL to use instead of a private one (or LAB_LAYERS_DATABASE_URL)")
 	flags.StringVar(&f.registry, "registry", "", "registry to use instead of an embedded one, as HOST or HOST/PREFIX")
 	flags.StringSliceVar(&f.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	flags.StringSliceVar(&f.buildkit, "buildkit", nil, "addresses of BuildKit daemons to use instead of a private one")
@@ -88,9 +88,11 @@ type stack struct {
 // started is what other commands on this machine need to find the parts.
 type started struct {
 	DatabaseURL string `json:"database_url"`
-	Registry    string `json:"registry"`
-	PID         int    `json:"pid"`
-	Owner       string `json:"owner"`
+	// Private is true for a cluster that ends with the agent.
+	Private  bool   `json:"private"`
+	Registry string `json:"registry"`
+	PID      int    `json:"pid"`
+	Owner    string `json:"owner"`
 }
 
 const startedFile = "started.json"
@@ -119,11 +121,12 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		defer mu.Unlock()
 		s.stops = append(s.stops, stop)
 	}
-	found := started{DatabaseURL: f.databaseURL, Registry: f.registry, PID: os.Getpid(), Owner: s.owner}
+	databaseURL := givenDatabase(f.databaseURL)
+	found := started{DatabaseURL: databaseURL, Private: databaseURL == "", Registry: f.registry, PID: os.Getpid(), Owner: s.owner}
 	addresses := f.buildkit
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		if f.databaseURL == "" {
+		if found.Private {
 			if found.DatabaseURL, err = startDatabase(gctx, f.dataDir, log, onStop); err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 
 func newTrace() *cobra.Command {
 	var flags recordFlags
+	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "trace DIGEST|TAG|COMMIT|IMAGE",
 		Short: "Show where an image comes from, and what stands on it",
@@ -38,14 +39,14 @@ driver requirement, and everything that stands on it.`,
 			if err != nil {
 				return err
 			}
-			if cmd.Flag("output").Value.String() == "json" {
+			if output.json() {
 				return printJSON(cmd.OutOrStdout(), trace)
 			}
 			return printTrace(cmd.OutOrStdout(), trace)
 		},
 	}
 	flags.add(cmd)
-	outputFlag(cmd)
+	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd
 }
 

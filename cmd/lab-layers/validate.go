@@ -36,7 +36,7 @@ lab-layers.yaml of the working directory, and the Dockerfiles of HEAD.`,
 				return err
 			}
 			for _, fault := range faults {
-				fmt.Fprintln(cmd.ErrOrStderr(), fault)
+				fmt.Fprintln(cmd.ErrOrStderr(), printable(fault.String()))
 			}
 			if len(faults) > 0 {
 				return silentError{faults}
@@ -83,7 +83,7 @@ func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int,
 	default:
 		text, err = tree.ReadFile(name, 1<<20)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && config == "" {
 		return nil, 0, inputf("%s has no %s: write one with \"lab-layers init\"", repo, name)
 	}
 	if err != nil {

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+func TestArgumentsAreInput(t *testing.T) {
+	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "validate --config nothing-is-here"} {
+		var out, errs bytes.Buffer
+		root := newRoot(&out, &errs)
+		root.SetArgs(strings.Fields(args))
+		if err := root.Execute(); err == nil || exitCode(err) != exitInput {
+			t.Errorf("%s: %v, exit code %d", args, err, exitCode(err))
+		}
+	}
+}
+
+func TestHelpShowsNoSecret(t *testing.T) {
+	t.Setenv("LAB_LAYERS_DATABASE_URL", "postgres://lab:hunter2@db/lab")
+	for _, command := range []string{"agent", "build", "runs", "history", "trace"} {
+		var out bytes.Buffer
+		root := newRoot(&out, &out)
+		root.SetArgs([]string{command, "--help"})
+		if err := root.Execute(); err != nil || strings.Contains(out.String(), "hunter2") {
+			t.Errorf("%v: %s", err, out.String())
+		}
+	}
+}
+
+func TestPrintedPlanHasNoControlCharacters(t *testing.T) {
+	evil := "a\x1b[31m\nb\tc\u009b"
+	plan := &layers.Plan{Layers: []*layers.PlannedLayer{{
+		Name: "one", Step: layers.Build, Fault: evil, Notes: []string{evil}, ChangedPaths: []string{evil},
+		Reasons:     []layers.Reason{{Kind: layers.ReasonPath, Detail: evil}},
+		RebuildFrom: &layers.Instruction{File: evil, Line: 1, Text: evil},
+	}, {
+		Name: "two", Step: layers.Build, ChangedPaths: []string{evil}, Reasons: []layers.Reason{{Kind: layers.ReasonPath, Detail: evil}},
+	}}}
+	var out bytes.Buffer
+	if err := printPlan(&out, plan, true); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\t\u009b") || strings.Contains(out.String(), "[31m\n") {
+		t.Errorf("%q", out.String())
+	}
+}
