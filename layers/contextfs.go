@@ -23,6 +23,10 @@ const ContextTime = 315532800
 // maxDepth of directories in a build context.
 const maxDepth = 256
 
+// maxSeen bounds one walk, also where an ignore file leaves nothing of it: some
+// kilobytes of trees that hold each other are a billion files.
+const maxSeen = 2 * MaxContextFiles
+
 // contextFS is a directory of a Git tree as fsutil sees it. Files belong to
 // root, directories are 0755 and all times are [ContextTime], as a Git tree
 // says nothing of these.
@@ -38,13 +42,13 @@ type contextFS struct {
 func (c contextFS) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error {
 	target = strings.TrimPrefix(path.Clean("/"+target), "/")
 	if target == "" {
-		return c.walkDir(ctx, "", c.tree.Root, fn, 0)
+		return c.walkDir(ctx, "", c.tree.Root, fn, 0, new(int))
 	}
 	entry, err := c.tree.Entry(target)
 	if err != nil {
 		err = fn(target, nil, err)
 	} else {
-		err = c.visit(ctx, target, entry, fn, strings.Count(target, "/"))
+		err = c.visit(ctx, target, entry, fn, strings.Count(target, "/"), new(int))
 	}
 	if errors.Is(err, fs.SkipDir) {
 		return nil
@@ -52,7 +56,7 @@ func (c contextFS) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) e
 	return err
 }
 
-func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.WalkDirFunc, depth int) error {
+func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.WalkDirFunc, depth int, seen *int) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.W
 		if dir != "" {
 			name = dir + "/" + name
 		}
-		err := c.visit(ctx, name, entry, fn, depth)
+		err := c.visit(ctx, name, entry, fn, depth, seen)
 		if errors.Is(err, fs.SkipDir) {
 			if entry.IsDir() {
 				continue
@@ -82,7 +86,10 @@ func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.W
 	return nil
 }
 
-func (c contextFS) visit(ctx context.Context, name string, entry Entry, fn fs.WalkDirFunc, depth int) error {
+func (c contextFS) visit(ctx context.Context, name string, entry Entry, fn fs.WalkDirFunc, depth int, seen *int) error {
+	if *seen++; *seen > maxSeen {
+		return fmt.Errorf("the context has more than %d files and directories, those that are ignored included", maxSeen)
+	}
 	err := fn(name, &dirEntry{fs: c, path: name, Entry: entry}, nil)
 	if errors.Is(err, syscall.ENOTDIR) {
 		// A pattern that leads through a file matches nothing: fsutil's own
@@ -93,7 +100,7 @@ func (c contextFS) visit(ctx context.Context, name string, entry Entry, fn fs.Wa
 		return err
 	}
 	if entry.IsDir() {
-		return c.walkDir(ctx, name, entry.ID, fn, depth+1)
+		return c.walkDir(ctx, name, entry.ID, fn, depth+1, seen)
 	}
 	return nil
 }
