@@ -16,7 +16,7 @@ func TestRecordsOfAGivenDatabaseAreReadThere(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(flags.dataDir, startedFile), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := flags.open(t.Context()); err == nil || !strings.Contains(err.Error(), "port") {
+	if _, _, err := flags.open(t.Context()); err == nil || !strings.Contains(err.Error(), "malformed") {
 		t.Errorf("want an error about the database's URL: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(flags.dataDir, "postgresql")); !errors.Is(err, fs.ErrNotExist) {

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+type refs = map[layers.Ref]layers.Commit
+
+func TestMovesBetween(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		seen, now refs
+		want      []string
+	}{
+		{"nothing", refs{"refs/heads/main": "a"}, refs{"refs/heads/main": "a"}, nil},
+		{"a move", refs{"refs/heads/main": "a"}, refs{"refs/heads/main": "b"}, []string{"refs/heads/main a b"}},
+		{"a new branch", refs{"refs/heads/main": "a"}, refs{"refs/heads/main": "a", "refs/heads/x": "a"}, []string{"refs/heads/x  a"}},
+		{"a deleted branch", refs{"refs/heads/main": "a", "refs/heads/x": "b"}, refs{"refs/heads/main": "a"}, []string{"refs/heads/x b "}},
+		{"a new tag", refs{"refs/heads/main": "a"}, refs{"refs/heads/main": "a", "refs/tags/v1": "a"}, []string{"refs/tags/v1  a"}},
+		{"main goes first, the others by name",
+			refs{"refs/heads/z": "a"}, refs{"refs/heads/z": "b", "refs/heads/main": "b", "refs/heads/a": "b", "refs/tags/v1": "b"},
+			[]string{"refs/heads/main  b", "refs/heads/a  b", "refs/heads/z a b", "refs/tags/v1  b"}},
+		{"old tags of a repository seen for the first time",
+			nil, refs{"refs/heads/main": "b", "refs/tags/v1": "a"},
+			[]string{"refs/heads/main  b", "refs/tags/v1  a quiet"}},
+		{"all gone", refs{"refs/heads/main": "a", "refs/heads/x": "b"}, nil, []string{"refs/heads/main a ", "refs/heads/x b "}},
+	} {
+		var got []string
+		for _, m := range movesBetween(7, "url", c.seen, c.now) {
+			if m.Repository != 7 || m.URL != "url" {
+				t.Errorf("%s: the move is of %d %s", c.name, m.Repository, m.URL)
+			}
+			text := fmt.Sprintf("%s %s %s", m.Ref, m.Old, m.New)
+			if m.Quiet {
+				text += " quiet"
+			}
+			got = append(got, text)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// refsOnly is all of a store that Before needs.
+type refsOnly struct {
+	Store
+	refs refs
+}
+
+func (s refsOnly) Refs(context.Context, RepositoryID) (refs, error) { return s.refs, nil }
+
+func TestBefore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		move Move
+		refs refs
+		want layers.Commit
+	}{
+		{"where the ref was", Move{Ref: "refs/heads/x", Old: "a", New: "b"}, refs{"refs/heads/main": "m"}, "a"},
+		{"main for a new branch", Move{Ref: "refs/heads/x", New: "b"}, refs{"refs/heads/main": "m", "refs/heads/master": "n"}, "m"},
+		{"master where there is no main", Move{Ref: "refs/tags/v1", New: "b"}, refs{"refs/heads/master": "n"}, "n"},
+		{"nothing for a new main", Move{Ref: "refs/heads/main", New: "b"}, refs{"refs/heads/main": "b"}, ""},
+		{"nothing in an empty repository", Move{Ref: "refs/heads/x", New: "b"}, nil, ""},
+	} {
+		if got, err := Before(t.Context(), refsOnly{refs: c.refs}, c.move); got != c.want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	for _, c := range []struct {
+		interval time.Duration
+		failures int
+		want     time.Duration
+	}{
+		{2 * time.Second, 0, 2 * time.Second},
+		{2 * time.Second, -1, 2 * time.Second},
+		{2 * time.Second, 3, 16 * time.Second},
+		{2 * time.Second, 10, time.Minute},
+		{30 * time.Second, 1_000_000, time.Minute},
+		{time.Hour, 5, time.Hour}, // whoever wants to wait longer does
+	} {
+		if got := backoff(c.interval, c.failures); got != c.want {
+			t.Errorf("%v after %d failures: %v, want %v", c.interval, c.failures, got, c.want)
+		}
+	}
+}

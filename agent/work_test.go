@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// claims is a store with one queued run, which is lost to another agent at
+// Finish if so told. What a real store does with these calls is tested with
+// PostgreSQL; here it is which of them the agent makes.
+type claims struct {
+	Store
+	run    *Run
+	lost   bool
+	called []string
+	pause  time.Duration
+}
+
+func (c *claims) Claim(context.Context, string, time.Duration) (*Run, error) {
+	run := c.run
+	c.run = nil
+	return run, nil
+}
+
+func (c *claims) Release(_ context.Context, _ RunID, _ string, after time.Duration, reason string) error {
+	c.pause = after
+	c.called = append(c.called, "release: "+reason)
+	return nil
+}
+
+func (c *claims) Finish(_ context.Context, _ string, v Verdict) error {
+	c.called = append(c.called, "finish: "+string(v.State))
+	if c.lost {
+		return fmt.Errorf("finish: %w", ErrLost)
+	}
+	return nil
+}
+
+// refusing is a repository that cannot be fetched from.
+type refusing struct {
+	Source
+	err error
+}
+
+func (refusing) URL() string                                              { return "watched" }
+func (r refusing) Fetch(context.Context, layers.Ref, layers.Commit) error { return r.err }
+
+func TestWorkEndsEveryClaim(t *testing.T) {
+	gone := fmt.Errorf("fetch: %w", errGone)
+	for _, c := range []struct {
+		name  string
+		url   string
+		err   error
+		lost  bool
+		call  string
+		again bool // Progress hears that it went back
+		ended bool // and that it ended
+	}{
+		{name: "another agent's repository", url: "unwatched", call: "release: " + errUnwatched.Error(), again: true},
+		{name: "an outage", url: "watched", err: errors.New("no route"), call: "release: no route", again: true},
+		{name: "a commit that is gone", url: "watched", err: gone, call: "finish: superseded", ended: true},
+		{name: "a lost claim", url: "watched", err: gone, lost: true, call: "finish: superseded"},
+	} {
+		store := &claims{lost: c.lost, run: &Run{ID: 1, Attempt: 2, Move: Move{URL: c.url, Ref: "refs/heads/main", Old: "a", New: "b"}}}
+		var again, ended bool
+		a := &Agent{
+			Store: store, Carrier: &Carrier{}, Sources: []Source{refusing{err: c.err}}, Log: slog.New(slog.DiscardHandler),
+			Progress: Progress{Again: func(Run, error) { again = true }, End: func(Run, Verdict) { ended = true }},
+		}
+		if worked, err := a.Work(t.Context()); !worked || err != nil {
+			t.Errorf("%s: worked %v, %v", c.name, worked, err)
+		}
+		if len(store.called) != 1 || store.called[0] != c.call || again != c.again || ended != c.ended {
+			t.Errorf("%s: %q, again %v, ended %v", c.name, store.called, again, ended)
+		}
+		if again && store.pause != 4*time.Second {
+			t.Errorf("%s: put off for %v", c.name, store.pause)
+		}
+		if worked, err := a.Work(t.Context()); worked || err != nil {
+			t.Errorf("%s: with no run: worked %v, %v", c.name, worked, err)
+		}
+	}
+}
