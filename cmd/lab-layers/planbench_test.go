@@ -71,8 +71,8 @@ func BenchmarkHistory(b *testing.B) {
 func BenchmarkFetch(b *testing.B) {
 	dir, history := wideRepository(b)
 	bare := filepath.Join(b.TempDir(), "bare.git")
-	run(b, "", "git", "init", "-q", "--bare", bare)
-	run(b, bare, "git", "fetch", "-q", "file://"+dir, history[0])
+	run(b, "", "git", "init", "-q", "--bare", "-b", "trunk", bare)
+	run(b, bare, "git", "fetch", "-q", "file://"+dir, history[0]+":refs/heads/main")
 	mirror, err := git.Open(b.Context(), b.TempDir(), git.Remote{URL: "file://" + dir}, git.Limits{})
 	if err != nil {
 		b.Fatal(err)
@@ -92,7 +92,7 @@ func BenchmarkFetch(b *testing.B) {
 				b.Fatal(err)
 			}
 		}))
-		theirs = append(theirs, took(func() { run(b, bare, "git", "fetch", "-q", "file://"+dir, commit) }))
+		theirs = append(theirs, took(func() { run(b, bare, "git", "fetch", "-q", "file://"+dir, commit+":refs/heads/main") }))
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(ms(ours), "ms-fetch")
