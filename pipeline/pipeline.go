@@ -34,6 +34,8 @@ type Pipeline struct {
 	Namespace string
 	// Parallel builds at the most; 0 is 1.
 	Parallel int
+	// Limit is the longest that a build may take; 0 is no limit.
+	Limit time.Duration
 	// Flights is shared by all pipelines of a process.
 	Flights *Flights
 }
@@ -280,7 +282,7 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 		return err
 	}
 	began := time.Now()
-	built, err := p.Builder.Build(ctx, order, progress)
+	built, err := p.limited(ctx, order, layer.Dockerfile, progress)
 	out.Steps, out.Log, out.Duration = built.Steps, string(built.Log), time.Since(began)
 	if errors.Is(err, layers.ErrNotHere) { // no other attempt finds them
 		err = &BuildError{File: layer.Dockerfile, Err: err}

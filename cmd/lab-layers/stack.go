@@ -37,6 +37,7 @@ type stackFlags struct {
 	compression  string
 	reproducible bool
 	parallel     int
+	limit        time.Duration
 	provenance   string
 	sbom         bool
 	cacheExport  string
@@ -55,6 +56,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.compression, "compression", string(buildkit.Zstd), "compression of image layers: zstd or gzip; keep to one")
 	flags.BoolVar(&f.reproducible, "reproducible", false, "give the same digest on any BuildKit where RUN steps allow, at some cost")
 	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
+	flags.DurationVar(&f.limit, "build-limit", 6*time.Hour, "longest that the build of a layer may take; 0 is no limit")
 	flags.StringVar(&f.provenance, "provenance", "", "attach provenance to images: min or max")
 	flags.BoolVar(&f.sbom, "sbom", false, "attach a bill of materials to images")
 	flags.StringVar(&f.cacheExport, "cache-export", "", "repository (HOST/PATH) to write build caches to")
@@ -230,7 +232,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		Pipeline: &pipeline.Pipeline{
 			Builder: builder, Registry: client, Ledger: s.store,
 			Surveyor: inventory.Surveyor{Source: client},
-			Prefix:   prefix, Parallel: f.parallel, Flights: new(pipeline.Flights),
+			Prefix:   prefix, Parallel: f.parallel, Limit: f.limit, Flights: new(pipeline.Flights),
 		},
 		Now: time.Now,
 	}, nil
