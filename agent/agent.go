@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -166,34 +167,31 @@ func (a *Agent) worker(ctx context.Context) {
 	}
 }
 
-// source finds a repository by its URL; nil if it is not watched.
+// source finds a watched repository by its URL.
 func (a *Agent) source(url string) Source {
-	for _, source := range a.Sources {
-		if source.URL() == url {
-			return source
-		}
-	}
-	return nil
+	i := slices.IndexFunc(a.Sources, func(s Source) bool { return s.URL() == url })
+	return a.Sources[i]
 }
 
-// errUnwatched says that a run is for another agent on the same records.
-var errUnwatched = errors.New("this agent does not watch the repository")
-
 // Work claims one run and carries it out; worked is false if there was none.
-// Like Look it works without Serve.
+// Like Look it works without Serve. Runs of repositories that this agent does
+// not watch are left for others on the same records.
 func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
-	run, err := a.Store.Claim(ctx, a.Owner, Lease)
+	if len(a.Sources) == 0 {
+		return false, nil
+	}
+	var urls []string
+	for _, source := range a.Sources {
+		urls = append(urls, source.URL())
+	}
+	run, err := a.Store.Claim(ctx, a.Owner, Lease, urls...)
 	if err != nil || run == nil {
 		return false, err
 	}
+	signal(a.work) // there may be more for others
 	log := a.Log.With("run", run.ID, "repository", run.Move.URL, "ref", run.Move.Ref, "commit", run.Move.New.Short())
-	var verdict Verdict
-	if source := a.source(run.Move.URL); source != nil {
-		log.Info("run started", "attempt", run.Attempt)
-		verdict, err = a.carry(ctx, source, *run)
-	} else {
-		err = errUnwatched
-	}
+	log.Info("run started", "attempt", run.Attempt)
+	verdict, err := a.carry(ctx, a.source(run.Move.URL), *run)
 	if err == nil {
 		err = a.finish(ctx, *run, verdict)
 	}

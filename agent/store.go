@@ -30,9 +30,10 @@ type Store interface {
 	Again(ctx context.Context, move Move) (*Run, error)
 	// Snapshot returns all images of a commit, nil if there are none.
 	Snapshot(ctx context.Context, repository RepositoryID, commit layers.Commit) (*Snapshot, error)
-	// Claim takes the oldest queued run, or one whose claim has lapsed, and
-	// makes it Building until the lease ends. It returns nil if there is none.
-	Claim(ctx context.Context, owner string, lease time.Duration) (*Run, error)
+	// Claim takes the oldest queued run of some repositories, given by their
+	// URLs, or one whose claim has lapsed, and makes it Building until the lease
+	// ends. It returns nil if there is none. No URLs mean all repositories.
+	Claim(ctx context.Context, owner string, lease time.Duration, urls ...string) (*Run, error)
 	// Extend prolongs a claim; ok is false if it was lost.
 	Extend(ctx context.Context, run RunID, owner string, lease time.Duration) (ok bool, err error)
 	// Release gives a run back to the queue, to be claimed after a while.

@@ -22,7 +22,10 @@ type claims struct {
 	pause  time.Duration
 }
 
-func (c *claims) Claim(context.Context, string, time.Duration) (*Run, error) {
+func (c *claims) Claim(_ context.Context, _ string, _ time.Duration, urls ...string) (*Run, error) {
+	if len(urls) != 1 || urls[0] != "watched" {
+		return nil, fmt.Errorf("claims runs of %q", urls)
+	}
 	run := c.run
 	c.run = nil
 	return run, nil
@@ -55,19 +58,17 @@ func TestWorkEndsEveryClaim(t *testing.T) {
 	gone := fmt.Errorf("fetch: %w", errGone)
 	for _, c := range []struct {
 		name  string
-		url   string
 		err   error
 		lost  bool
 		call  string
 		again bool // Progress hears that it went back
 		ended bool // and that it ended
 	}{
-		{name: "another agent's repository", url: "unwatched", call: "release: " + errUnwatched.Error(), again: true},
-		{name: "an outage", url: "watched", err: errors.New("no route"), call: "release: no route", again: true},
-		{name: "a commit that is gone", url: "watched", err: gone, call: "finish: superseded", ended: true},
-		{name: "a lost claim", url: "watched", err: gone, lost: true, call: "finish: superseded"},
+		{name: "an outage", err: errors.New("no route"), call: "release: no route", again: true},
+		{name: "a commit that is gone", err: gone, call: "finish: superseded", ended: true},
+		{name: "a lost claim", err: gone, lost: true, call: "finish: superseded"},
 	} {
-		store := &claims{lost: c.lost, run: &Run{ID: 1, Attempt: 2, Move: Move{URL: c.url, Ref: "refs/heads/main", Old: "a", New: "b"}}}
+		store := &claims{lost: c.lost, run: &Run{ID: 1, Attempt: 2, Move: Move{URL: "watched", Ref: "refs/heads/main", Old: "a", New: "b"}}}
 		var again, ended bool
 		a := &Agent{
 			Store: store, Carrier: &Carrier{}, Sources: []Source{refusing{err: c.err}}, Log: slog.New(slog.DiscardHandler),

@@ -45,15 +45,15 @@ func scanRun(row pgx.CollectableRow) (run agent.Run, err error) {
 	return run, nil
 }
 
-// Claim takes the oldest queued run that is due, or one whose claim has lapsed,
+// Claim takes the oldest queued run of the repositories that is due, or one whose claim has lapsed,
 // and makes it Building until the lease ends, by the database's clock. The runs
 // of one ref go one after another, in their order; a later one overtakes only
 // one that was put off. It returns nil if there is none.
-func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (*agent.Run, error) {
+func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration, urls ...string) (*agent.Run, error) {
 	var runs []agent.Run
 	var err error
 	for range maxMeetings {
-		if runs, err = s.claim(ctx, owner, lease); !met(err) {
+		if runs, err = s.claim(ctx, owner, lease, urls); !met(err) {
 			break
 		}
 	}
@@ -66,7 +66,7 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration) (*
 	return &runs[0], nil
 }
 
-func (s *Store) claim(ctx context.Context, owner string, lease time.Duration) (runs []agent.Run, err error) {
+func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, urls []string) (runs []agent.Run, err error) {
 	err = again(ctx, once, func() error {
 		rows, err := s.pool.Query(ctx, `
 			with r as (
@@ -75,6 +75,7 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration) (r
 					select r.id from runs r
 					where r.state in ('queued', 'building', 'deploying')
 					and (r.state = 'queued' and r.not_before <= now() or r.lease_until < now())
+					and ($3::text[] is null or r.repository in (select id from repositories where url = any($3)))
 					and not exists (
 						select from runs e
 						where e.state in ('queued', 'building', 'deploying')
@@ -83,7 +84,7 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration) (r
 					order by r.id limit 1 for update of r skip locked)
 				returning *)
 			select `+runColumns+` from r join moves m on m.id = r.move join repositories g on g.id = m.repository`,
-			cut(owner, maxShort), lease)
+			cut(owner, maxShort), lease, urls)
 		if err != nil {
 			return err
 		}

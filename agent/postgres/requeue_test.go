@@ -35,3 +35,19 @@ func TestAgain(t *testing.T) {
 		t.Errorf("queued run %d of a commit that the ref is not at", run.ID)
 	}
 }
+
+// TestClaimOfRepositories claims no run of another agent's repository.
+func TestClaimOfRepositories(t *testing.T) {
+	s := newStore(t)
+	for _, url := range []string{"https://git.example/a", "https://git.example/b"} {
+		id := must[agent.RepositoryID](t)(s.Repository(t.Context(), url))
+		must[[]agent.Run](t)(s.Record(t.Context(), []agent.Move{{Repository: id, URL: url, Ref: "refs/heads/main", New: commit(url)}}))
+	}
+	if run := must[*agent.Run](t)(s.Claim(t.Context(), "a", agent.Lease, "https://git.example/c")); run != nil {
+		t.Errorf("claimed a run of %s", run.Move.URL)
+	}
+	run := must[*agent.Run](t)(s.Claim(t.Context(), "a", agent.Lease, "https://git.example/b"))
+	if run == nil || run.Move.URL != "https://git.example/b" {
+		t.Errorf("claimed %+v", run)
+	}
+}

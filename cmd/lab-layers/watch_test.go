@@ -88,9 +88,9 @@ func (s watchedStore) Record(ctx context.Context, moves []agent.Move) ([]agent.R
 	return s.Store.Record(ctx, moves)
 }
 
-func (s watchedStore) Claim(ctx context.Context, owner string, lease time.Duration) (*agent.Run, error) {
+func (s watchedStore) Claim(ctx context.Context, owner string, lease time.Duration, urls ...string) (*agent.Run, error) {
 	defer s.watch.note("db claim")()
-	return s.Store.Claim(ctx, owner, lease)
+	return s.Store.Claim(ctx, owner, lease, urls...)
 }
 
 func (s watchedStore) Finish(ctx context.Context, owner string, v agent.Verdict) error {
