@@ -213,7 +213,7 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 // carry carries a run out under its claim. Where that was cut off, the error
 // is the cause.
 func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, error) {
-	before, err := Before(ctx, a.Store, run.Move)
+	trunk, err := Trunk(ctx, a.Store, run.Move)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -222,7 +222,7 @@ func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, err
 	keeper.Go(func() { a.keep(ctx, run.ID, cancel) })
 	defer keeper.Wait()
 	defer cancel(nil)
-	verdict, err := a.Carrier.Carry(ctx, source, run, before, a.Progress)
+	verdict, err := a.Carrier.Carry(ctx, source, run, trunk, a.Progress)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -36,9 +36,9 @@ func (m *mistake) Unwrap() error { return m.err }
 // is to be tried again; everything that the repository's people can mend is
 // part of the verdict.
 //
-// before is the commit that the plan is explained against; empty is nothing.
-func (c *Carrier) Carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress) (Verdict, error) {
-	verdict, err := c.carry(ctx, source, run, before, progress)
+// trunk is where main is, as [Trunk] finds it.
+func (c *Carrier) Carry(ctx context.Context, source Source, run Run, trunk layers.Commit, progress Progress) (Verdict, error) {
+	verdict, err := c.carry(ctx, source, run, trunk, progress)
 	switch {
 	case IsMistake(err):
 		return Verdict{Run: run.ID, State: Failed, Reason: err.Error()}, nil
@@ -51,7 +51,7 @@ func (c *Carrier) Carry(ctx context.Context, source Source, run Run, before laye
 // errGone says that the remote let a commit go before it was read.
 var errGone = errors.New("the commit is no longer in the repository")
 
-func (c *Carrier) carry(ctx context.Context, source Source, run Run, before layers.Commit, progress Progress) (Verdict, error) {
+func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk layers.Commit, progress Progress) (Verdict, error) {
 	commit := run.Move.New
 	if err := source.Fetch(ctx, run.Move.Ref, commit); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -63,10 +63,17 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 	if err != nil {
 		return Verdict{}, err
 	}
-	tags, covered := cfg.TagsFor(run.Move.Ref, commit)
+	tags, covered, err := c.Tags(ctx, source, run.Move, trunk, cfg)
+	if err != nil {
+		return Verdict{}, err
+	}
 	if !covered {
 		reason := fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
 		return Verdict{Run: run.ID, State: Cancelled, Reason: reason}, nil
+	}
+	before := run.Move.Old
+	if before == "" {
+		before = trunk
 	}
 	if err := c.explain(ctx, source, before, plan); err != nil {
 		return Verdict{}, err
@@ -77,6 +84,31 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, before laye
 	}
 	verdict.Snapshot = c.snapshot(run, verdict.Outcomes)
 	return verdict, nil
+}
+
+// Tags says which tags a move gives; covered is false for a ref that is not
+// built. The rules are main's: by its own a branch could take main's tags. Only
+// where main has no sound configuration do those of the commit count.
+func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk layers.Commit, own *layers.Config) (tags layers.TagSet, covered bool, err error) {
+	rules := own
+	if trunk != "" && trunk != move.New {
+		if err := source.Fetch(ctx, mainRef, trunk); err != nil {
+			return tags, false, err
+		}
+		tree, err := source.Tree(ctx, trunk)
+		if err != nil {
+			return tags, false, err
+		}
+		switch cfg, err := c.Planner.Config(tree); {
+		case err == nil:
+			rules = cfg
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, layers.ErrTooLarge), errors.As(err, new(layers.Faults)):
+		default:
+			return tags, false, err
+		}
+	}
+	tags, covered = rules.TagsFor(move.Ref, move.New)
+	return tags, covered, nil
 }
 
 // Make makes the images that a plan lacks and points tags at them. An error is

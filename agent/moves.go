@@ -42,18 +42,19 @@ const (
 	masterRef layers.Ref = "refs/heads/master"
 )
 
-// Before finds the commit against which a move is told to people: where the ref
-// was, or where main is for a ref that is new.
-func Before(ctx context.Context, store Store, move Move) (layers.Commit, error) {
-	if move.Old != "" {
-		return move.Old, nil
-	}
+// Trunk finds where main is, or master in a repository without main; empty for
+// a move of that branch itself. It is what a new branch is told against, and
+// whose rules say which tags other refs give.
+func Trunk(ctx context.Context, store Store, move Move) (layers.Commit, error) {
 	refs, err := store.Refs(ctx, move.Repository)
 	if err != nil {
 		return "", err
 	}
 	for _, ref := range []layers.Ref{mainRef, masterRef} {
-		if commit, ok := refs[ref]; ok && ref != move.Ref {
+		if commit, ok := refs[ref]; ok {
+			if ref == move.Ref {
+				return "", nil
+			}
 			return commit, nil
 		}
 	}

@@ -200,7 +200,13 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 	}
 	var tags layers.TagSet
 	if len(only) == 0 {
-		tags, _ = cfg.TagsFor(run.Move.Ref, run.Move.New)
+		trunk, err := agent.Trunk(ctx, b.stack.store, run.Move)
+		if err != nil {
+			return agent.Verdict{}, err
+		}
+		if tags, _, err = b.stack.carrier.Tags(ctx, b.source, run.Move, trunk, cfg); err != nil {
+			return agent.Verdict{}, err
+		}
 	}
 	return b.stack.carrier.Make(ctx, b.source, run, plan, tags, b.progress)
 }

@@ -208,3 +208,24 @@ func TestRefWithoutRule(t *testing.T) {
 		t.Errorf("built %v, tagged %v", asked, v.Tags)
 	}
 }
+
+// TestTagsOfMain holds that a branch cannot take main's tags by rules of its
+// own: main's rules say which tags a branch gives.
+func TestTagsOfMain(t *testing.T) {
+	l := newLab(t)
+	main := l.pushed()
+	rules := l.read("lab-layers.yaml")
+	at := strings.Index(rules, "\nrefs:")
+	l.write("lab-layers.yaml", rules[:at]+"\nrefs:\n  - {ref: refs/heads/feature/x, tags: [main]}\n  - {ref: refs/heads/main, tags: [stolen]}\n")
+	l.replace("experiments/unet/hparams.json", "{", "{ ")
+	v := l.push("refs/heads/feature/x")
+	if got := l.built(v); got != "unet" {
+		t.Errorf("the branch built %q, want unet", got)
+	}
+	if names, _ := l.expires(v); names != "feature-x" {
+		t.Errorf("the branch gives the tags %q, want feature-x", names)
+	}
+	if got, want := l.tagged("unet", "main"), digests(main)["unet"]; got != want {
+		t.Errorf("unet:main went from %s to %s", want, got)
+	}
+}

@@ -78,7 +78,7 @@ func (l *lab) connect() {
 	l.store = store
 	flags := shared.flags()
 	flags.reproducible = l.reproducible
-	s := &stack{store: store}
+	s := &stack{store: store, keychain: shared.stack.keychain}
 	l.Cleanup(s.close)
 	carrier, err := flags.carrier(s, l.prefix, []string{l.buildkit})
 	l.check(err)
@@ -152,15 +152,21 @@ func (l *lab) write(file, text string) {
 	l.check(os.WriteFile(path, []byte(text), 0o644))
 }
 
-// replace changes a text that must be there.
-func (l *lab) replace(file, old, new string) {
+func (l *lab) read(file string) string {
 	l.Helper()
 	text, err := os.ReadFile(filepath.Join(l.dir, file))
 	l.check(err)
-	if !strings.Contains(string(text), old) {
+	return string(text)
+}
+
+// replace changes a text that must be there.
+func (l *lab) replace(file, old, new string) {
+	l.Helper()
+	text := l.read(file)
+	if !strings.Contains(text, old) {
 		l.Fatalf("%s has no %q", file, old)
 	}
-	l.write(file, strings.Replace(string(text), old, new, 1))
+	l.write(file, strings.Replace(text, old, new, 1))
 }
 
 func (l *lab) commit(subject string) layers.Commit {

@@ -96,7 +96,7 @@ type oracle struct {
 	truth   map[layers.Key]seen
 	bases   map[string]string // outcomes of the layer "base", by its files
 
-	checkouts, solves, failed, compared int
+	solves, failed, compared int
 }
 
 // outside describes images in the test's registry.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -81,10 +82,12 @@ func defaultDataDir() string {
 
 // stack is all the parts that making images needs, given or started.
 type stack struct {
-	store   *postgres.Store
-	owner   string // names this process in its claims
-	carrier *agent.Carrier
-	stops   []func(context.Context)
+	store *postgres.Store
+	owner string // names this process in its claims
+	// keychain has the registries' credentials.
+	keychain authn.Keychain
+	carrier  *agent.Carrier
+	stops    []func(context.Context)
 }
 
 // started is what other commands on this machine need to find the parts.
@@ -136,11 +139,17 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		s.store, err = postgres.Open(gctx, found.DatabaseURL, postgres.Options{})
 		return err
 	})
-	group.Go(func() (err error) {
-		if f.registry == "" {
-			found.Registry, err = startRegistry(gctx, f.dataDir, log, onStop)
+	s.keychain = authn.DefaultKeychain
+	group.Go(func() error {
+		if f.registry != "" {
+			return nil
 		}
-		return err
+		own, err := startRegistry(gctx, f.dataDir, log, onStop)
+		if err != nil {
+			return err
+		}
+		found.Registry, s.keychain = own.Host(), authn.NewMultiKeychain(own, authn.DefaultKeychain)
+		return nil
 	})
 	group.Go(func() error {
 		if len(f.buildkit) > 0 {
@@ -204,7 +213,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 	if err := buildkit.CheckReach(addresses, prefix); err != nil {
 		return nil, inputError{err}
 	}
-	client, err := registry.New(registry.Options{PlainHTTP: f.plainHTTP})
+	client, err := registry.New(registry.Options{PlainHTTP: f.plainHTTP, Keychain: s.keychain})
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +230,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		Compression: buildkit.Compression(f.compression), Reproducible: f.reproducible,
 		Attestations: buildkit.Attestations{Provenance: f.provenance, SBOM: f.sbom},
 		CacheExport:  f.cacheExport, CacheImport: f.cacheImport,
-		Secrets: secrets, SSH: ssh, PlainHTTP: f.plainHTTP,
+		Secrets: secrets, SSH: ssh, PlainHTTP: f.plainHTTP, Keychain: s.keychain,
 	})
 	if err != nil {
 		return nil, inputError{err}
@@ -283,13 +292,13 @@ func startDatabase(ctx context.Context, dataDir string, log *slog.Logger, onStop
 	return c.URL(), nil
 }
 
-func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
+func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop func(func(context.Context))) (*embedded.Registry, error) {
 	r, err := embedded.Start(ctx, embedded.Options{Dir: filepath.Join(dataDir, "registry"), Logger: log.With("part", "registry")})
 	if err != nil {
-		return "", fmt.Errorf("start the registry: %w", err)
+		return nil, fmt.Errorf("start the registry: %w", err)
 	}
 	onStop(func(ctx context.Context) { _ = r.Stop(ctx) })
-	return r.Host(), nil
+	return r, nil
 }
 
 func startBuildKit(ctx context.Context, dataDir string, plainHTTP []string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {

@@ -21,7 +21,7 @@ import (
 
 // The whole way: an image is pushed, inspected, and its own blobs surveyed.
 func TestThroughRegistry(t *testing.T) {
-	server, err := embedded.Start(t.Context(), embedded.Options{Dir: t.TempDir()})
+	server, err := embedded.Start(t.Context(), embedded.Options{Dir: t.TempDir(), Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}

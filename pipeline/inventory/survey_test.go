@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -369,7 +370,7 @@ func archive(t *testing.T, files []file) []byte {
 		if strings.HasSuffix(f.name, "/") {
 			header.Typeflag = tar.TypeDir
 		}
-		if strings.ContainsAny(f.name, "\xff\xfe") {
+		if !utf8.ValidString(f.name) {
 			header.Format = tar.FormatGNU
 		}
 		if err := w.WriteHeader(header); err != nil {

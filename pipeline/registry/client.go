@@ -25,6 +25,9 @@ type Options struct {
 	// credential helpers from: a file, or a directory with a config.json.
 	// Empty is the user's own, where docker or podman keep it.
 	DockerConfig string
+	// Keychain has credentials that go before those of the docker
+	// configuration; nil has none.
+	Keychain authn.Keychain
 	// PlainHTTP names the hosts, with their port, that may be spoken to without
 	// TLS. Loopback hosts always may.
 	PlainHTTP []string
@@ -79,7 +82,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("registry client: %w", err)
 	}
 	c := &Client{
-		keychain:   keychain(o.DockerConfig),
+		keychain:   keychain(o.Keychain, o.DockerConfig),
 		plain:      map[string]bool{},
 		platform:   platform,
 		timeout:    defaulted(o.Timeout, time.Minute),

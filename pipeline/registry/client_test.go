@@ -285,7 +285,7 @@ func testNamesAreChecked(t *testing.T, host string, c *Client) {
 
 func startEmbedded(t testing.TB) string {
 	t.Helper()
-	r, err := embedded.Start(context.Background(), embedded.Options{Dir: t.TempDir()})
+	r, err := embedded.Start(context.Background(), embedded.Options{Dir: t.TempDir(), Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}

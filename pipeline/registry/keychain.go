@@ -11,13 +11,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// keychain finds credentials in a docker configuration, the user's own if path
-// is empty.
-func keychain(path string) authn.Keychain {
-	if path == "" {
-		return authn.DefaultKeychain
+// keychain finds credentials in a keychain, if there is one, and then in a
+// docker configuration, the user's own if path is empty.
+func keychain(first authn.Keychain, path string) authn.Keychain {
+	var second authn.Keychain = authn.DefaultKeychain
+	if path != "" {
+		second = dockerConfig(path)
 	}
-	return dockerConfig(path)
+	if first == nil {
+		return second
+	}
+	return authn.NewMultiKeychain(first, second)
 }
 
 // dockerConfig is the path of a docker configuration. It is read each time, so

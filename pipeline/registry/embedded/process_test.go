@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	r, err := Start(context.Background(), Options{Dir: dir})
+	r, err := Start(context.Background(), Options{Dir: dir, Open: true})
 	if err != nil {
 		panic(err)
 	}

@@ -27,6 +27,9 @@ type Options struct {
 	// port that it had the last time, so that references to images stay valid,
 	// or at any other that is free.
 	Listen string
+	// Open lets anyone write who can reach the address, not only who has the
+	// registry as keychain.
+	Open bool
 	// Logger hears of faults, and of requests at the debug level; nil hears
 	// nothing.
 	Logger *slog.Logger
@@ -35,6 +38,7 @@ type Options struct {
 // Registry is a running registry.
 type Registry struct {
 	host   string
+	guard  guard
 	server *http.Server
 	app    *handlers.App
 	done   chan struct{}
@@ -77,8 +81,9 @@ func Start(ctx context.Context, o Options) (_ *Registry, err error) {
 		app:  handlers.NewApp(base, configured(data, secret)),
 		done: make(chan struct{}),
 	}
+	r.guard = newGuard(r.app, o.Open)
 	r.server = &http.Server{
-		Handler:           r.app,
+		Handler:           r.guard,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       5 * time.Minute,

@@ -92,7 +92,7 @@ func TestManifestWithoutItsBlobsIsRefused(t *testing.T) {
 
 func TestRestartKeepsAddressAndImages(t *testing.T) {
 	dir := t.TempDir()
-	first := must(Start(t.Context(), Options{Dir: dir}))
+	first := must(Start(t.Context(), Options{Dir: dir, Open: true}))
 	image := must(random.Image(256, 1))
 	check(t, remote.Write(parse(t, first.Host()+"/lab/a:1"), image))
 	check(t, first.Stop(t.Context()))
@@ -108,7 +108,7 @@ func TestRestartKeepsAddressAndImages(t *testing.T) {
 
 func TestTakenAddress(t *testing.T) {
 	dir := t.TempDir()
-	first := must(Start(t.Context(), Options{Dir: dir}))
+	first := must(Start(t.Context(), Options{Dir: dir, Open: true}))
 	check(t, first.Stop(t.Context()))
 	other := must(net.Listen("tcp", first.Host()))
 	defer other.Close()
@@ -143,6 +143,7 @@ func TestRequestsAreLogged(t *testing.T) {
 
 func start(t *testing.T, o Options) *Registry {
 	t.Helper()
+	o.Open = true
 	r, err := Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
