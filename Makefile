@@ -28,9 +28,9 @@ test: setup build ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
 bench: setup build ## Measure beside the bare tools, as ratios
-	@{ $(GO) test -run '^$$' -bench 'Push' -benchtime 20x ./cmd/lab-layers; \
-	   $(GO) test -run '^$$' -bench 'Plan|Fetch' -benchtime 10x ./cmd/lab-layers; \
-	   $(GO) test -run '^$$' -bench 'History' -benchtime 2x ./cmd/lab-layers; \
+	@{ $(GO) test -run '^$$' -bench 'Push' -benchtime 20x ./cmd/lab-layers && \
+	   $(GO) test -run '^$$' -bench 'Plan|Fetch' -benchtime 10x ./cmd/lab-layers && \
+	   $(GO) test -run '^$$' -bench 'History' -benchtime 2x ./cmd/lab-layers && \
 	   $(GO) test -run '^$$' -bench . -benchtime 5x ./layers ./agent/git ./pipeline/registry ./pipeline/buildkit; \
 	 } | tee .bench.txt
 	@awk -f .ci/ratios.awk .bench.txt

@@ -31,6 +31,10 @@ func (c *claims) Claim(_ context.Context, _ string, _ time.Duration, urls ...str
 	return run, nil
 }
 
+func (c *claims) Refs(context.Context, RepositoryID) (map[layers.Ref]layers.Commit, error) {
+	return nil, nil
+}
+
 func (c *claims) Release(_ context.Context, _ RunID, _ string, after time.Duration, reason string) error {
 	c.pause = after
 	c.called = append(c.called, "release: "+reason)

@@ -53,6 +53,8 @@ type source struct {
 	// parentConfig is the parent's image configuration (JSON).
 	parentConfig []byte
 	epoch        string // SOURCE_DATE_EPOCH, if set
+	// cacheNamespace keeps cache mounts apart; empty while planning.
+	cacheNamespace string
 }
 
 // outsideUse is an image from outside that a conversion asked for.
@@ -102,6 +104,9 @@ func convert(ctx context.Context, src source, parentRef string, parentDigest dig
 			Target:         src.target,
 			BuildArgs:      args,
 			BuildPlatforms: []ocispecs.Platform{platform},
+			// Whoever may push to one repository must not fill the caches
+			// of another.
+			CacheIDNamespace: src.cacheNamespace,
 		},
 		TargetPlatform: &platform,
 		MetaResolver:   resolver,

@@ -45,11 +45,13 @@ type Solvable struct {
 
 // Bind makes the recipe ready to be solved on a parent image, given as a
 // canonical reference (HOST/REPOSITORY@DIGEST) and its configuration (JSON).
-// Both are empty for a layer without a parent layer.
-func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte) (*Solvable, error) {
+// Both are empty for a layer without a parent layer. Cache mounts of RUN
+// instructions are shared within a namespace; it is no part of the key.
+func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte, cacheNamespace string) (*Solvable, error) {
 	s := &Solvable{Secrets: r.layer.Secrets, SSH: r.layer.SSH}
 	src := r.graph.src
 	src.parentConfig = parentConfig
+	src.cacheNamespace = cacheNamespace
 	var name string
 	var parentDigest digest.Digest
 	if src.parent != "" {

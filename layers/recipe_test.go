@@ -29,3 +29,25 @@ func TestOutsideBase(t *testing.T) {
 		}
 	}
 }
+
+// TestCacheNamespace holds that the cache mounts of two namespaces are apart,
+// though one image serves both.
+func TestCacheNamespace(t *testing.T) {
+	o := newMemory()
+	layer := oneLayer(t, map[string]Entry{"a/Dockerfile": {Mode: ModeFile, ID: o.blob("FROM scratch\nRUN --mount=type=cache,target=/c x\n")}}, o)
+	definitions := map[string]bool{}
+	for _, namespace := range []string{"course-a", "course-b", "course-a"} {
+		bound, err := layer.Recipe.Bind(context.Background(), "", nil, namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, err := bound.Definition.Head()
+		if err != nil {
+			t.Fatal(err)
+		}
+		definitions[head.String()] = true
+	}
+	if len(definitions) != 2 {
+		t.Errorf("%d definitions for two namespaces", len(definitions))
+	}
+}

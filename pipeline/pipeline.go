@@ -329,7 +329,7 @@ func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent
 	} else if name, d := layer.Recipe.OutsideBase(); d != "" {
 		labels[baseDigestLabel], labels[baseNameLabel] = d.String(), name
 	}
-	solvable, err := layer.Recipe.Bind(ctx, ref, config)
+	solvable, err := layer.Recipe.Bind(ctx, ref, config, p.Namespace)
 	if err != nil {
 		return Order{}, err
 	}

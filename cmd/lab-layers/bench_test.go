@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/git"
@@ -120,7 +123,7 @@ func newBenchLab(b *testing.B) *benchLab {
 
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	onStop := func(stop func(context.Context)) { b.Cleanup(func() { stop(ctx) }) }
-	if lab.address, err = startBuildKit(ctx, dir, nil, log, onStop); err != nil {
+	if lab.address, err = startBuildKit(ctx, dir, "", nil, log, onStop); err != nil {
 		b.Fatal(err)
 	}
 	flags := stackFlags{dataDir: filepath.Join(dir, "data"), buildkit: []string{lab.address}, compression: string(buildkit.Zstd), parallel: 4}
@@ -129,6 +132,7 @@ func newBenchLab(b *testing.B) *benchLab {
 		b.Fatal(err)
 	}
 	b.Cleanup(stack.close)
+	b.Setenv("DOCKER_CONFIG", dockerConfig(b, stack))
 
 	run(b, "", "../../testdata/rootfs/newlab.sh", lab.dir)
 	lab.replace("images/base/Dockerfile", "WORKDIR /lab\n", "WORKDIR /lab\nRUN head -c 134217728 /dev/urandom >/lab/libraries\n")
@@ -158,6 +162,27 @@ func newBenchLab(b *testing.B) *benchLab {
 		lab.checkout(layer, stack.carrier.Pipeline.Registry)
 	}
 	return lab
+}
+
+// dockerConfig is a directory with the credentials that buildctl pushes with.
+func dockerConfig(b *testing.B, s *stack) string {
+	host, _, _ := strings.Cut(s.carrier.Pipeline.Prefix, "/")
+	target, err := name.NewRegistry(host)
+	if err != nil {
+		b.Fatal(err)
+	}
+	found, err := s.keychain.Resolve(target)
+	if err != nil {
+		b.Fatal(err)
+	}
+	auth, err := found.Authorization()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	encoded := base64.StdEncoding.EncodeToString([]byte(auth.Username + ":" + auth.Password))
+	write(b, filepath.Join(dir, "config.json"), fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, encoded))
+	return dir
 }
 
 // tools is the directory of buildkitd and buildctl.

@@ -149,7 +149,7 @@ func (o *oracle) same(state checkout, j judged) {
 			o.t.Errorf("%s builds for BuildKit, and has a fault for us: %s\n%s", l.Name, l.Fault, state)
 			return
 		}
-		solvable, err := l.Recipe.Bind(o.t.Context(), ref, config)
+		solvable, err := l.Recipe.Bind(o.t.Context(), ref, config, "")
 		if err != nil {
 			o.t.Fatal(err)
 		}

@@ -45,6 +45,7 @@ type stackFlags struct {
 	cacheImport  []string
 	secrets      map[string]string
 	ssh          map[string]string
+	network      string
 }
 
 func (f *stackFlags) add(cmd *cobra.Command) {
@@ -54,6 +55,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.registry, "registry", "", "registry to use instead of an embedded one, as HOST or HOST/PREFIX")
 	flags.StringSliceVar(&f.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	flags.StringSliceVar(&f.buildkit, "buildkit", nil, "addresses of BuildKit daemons to use instead of a private one")
+	flags.StringVar(&f.network, "build-network", "host", "network of RUN steps in the private BuildKit: host, bridge, cni or none; with host they reach what listens on this machine's loopback")
 	flags.StringVar(&f.compression, "compression", string(buildkit.Zstd), "compression of image layers: zstd or gzip; keep to one")
 	flags.BoolVar(&f.reproducible, "reproducible", false, "give the same digest on any BuildKit where RUN steps allow, at some cost")
 	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
@@ -155,7 +157,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		if len(f.buildkit) > 0 {
 			return nil
 		}
-		address, err := startBuildKit(gctx, f.dataDir, f.plainHTTP, log, onStop)
+		address, err := startBuildKit(gctx, f.dataDir, f.network, f.plainHTTP, log, onStop)
 		addresses = []string{address}
 		return err
 	})
@@ -301,9 +303,9 @@ func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop
 	return r, nil
 }
 
-func startBuildKit(ctx context.Context, dataDir string, plainHTTP []string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
+func startBuildKit(ctx context.Context, dataDir, network string, plainHTTP []string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
 	log = log.With("part", "buildkit")
-	d, err := daemon.Start(ctx, daemon.Options{Root: filepath.Join(dataDir, "buildkit"), PlainHTTP: plainHTTP, Logger: log})
+	d, err := daemon.Start(ctx, daemon.Options{Root: filepath.Join(dataDir, "buildkit"), Network: network, PlainHTTP: plainHTTP, Logger: log})
 	if err != nil {
 		return "", fmt.Errorf("start BuildKit: %w", err)
 	}
