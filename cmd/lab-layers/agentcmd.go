@@ -42,6 +42,14 @@ next start.`,
 			if interval <= 0 {
 				return inputf("--interval must be more than 0")
 			}
+			var urls []string
+			for _, repo := range repos {
+				urls = append(urls, repo.url)
+			}
+			given := remote.remote("")
+			if err := oneHost(urls, given.Token+given.Password != ""); err != nil {
+				return err
+			}
 			ctx := cmd.Context()
 			log := logging.logger(cmd.ErrOrStderr())
 			s, err := flags.openStack(ctx, log)

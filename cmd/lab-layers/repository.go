@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -116,4 +117,23 @@ func isURL(repo string) bool {
 	}
 	_, err := os.Stat(repo)
 	return err != nil
+}
+
+// oneHost refuses to send the one password or token that there is to several
+// hosts.
+func oneHost(urls []string, secret bool) error {
+	first := ""
+	for _, address := range urls {
+		u, err := url.Parse(address)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !secret {
+			continue
+		}
+		if first == "" {
+			first = u.Host
+		}
+		if u.Host != first {
+			return inputf("LAB_LAYERS_GIT_TOKEN and LAB_LAYERS_GIT_PASSWORD would go to %s and to %s: run an agent for each host", first, u.Host)
+		}
+	}
+	return nil
 }

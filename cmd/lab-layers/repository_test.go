@@ -33,3 +33,18 @@ func TestParseRepos(t *testing.T) {
 		}
 	}
 }
+
+func TestOneHost(t *testing.T) {
+	two := []string{"https://a.example/x", "https://b.example/x", "/local"}
+	if err := oneHost(two, true); !errors.As(err, new(inputError)) {
+		t.Errorf("a token for two hosts: %v", err)
+	}
+	for _, urls := range [][]string{{"https://a.example/x", "https://a.example/y", "/local", "git@b.example:z"}, nil} {
+		if err := oneHost(urls, true); err != nil {
+			t.Errorf("%q: %v", urls, err)
+		}
+	}
+	if err := oneHost(two, false); err != nil {
+		t.Error(err)
+	}
+}
