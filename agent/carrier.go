@@ -59,7 +59,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk layer
 		}
 		return Verdict{}, err
 	}
-	plan, cfg, err := c.Plan(ctx, source, commit)
+	_, cfg, err := c.config(ctx, source, commit)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -70,6 +70,10 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk layer
 	if !covered {
 		reason := fmt.Sprintf("nothing to do: no rule of %s covers %s", layers.ConfigFile, run.Move.Ref)
 		return Verdict{Run: run.ID, State: Cancelled, Reason: reason}, nil
+	}
+	plan, _, err := c.Plan(ctx, source, commit)
+	if err != nil {
+		return Verdict{}, err
 	}
 	before := run.Move.Old
 	if before == "" {
@@ -95,15 +99,11 @@ func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk laye
 		if err := source.Fetch(ctx, mainRef, trunk); err != nil {
 			return tags, false, err
 		}
-		tree, err := source.Tree(ctx, trunk)
-		if err != nil {
-			return tags, false, err
-		}
-		switch cfg, err := c.Planner.Config(tree); {
+		_, cfg, err := c.config(ctx, source, trunk)
+		switch {
 		case err == nil:
 			rules = cfg
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, layers.ErrTooLarge), errors.As(err, new(layers.Faults)):
-		default:
+		case !IsMistake(err):
 			return tags, false, err
 		}
 	}
@@ -185,17 +185,8 @@ func (c *Carrier) Plan(ctx context.Context, source Source, commit layers.Commit)
 // plan does so, and lets layers be absent. With a configuration and an error,
 // the planning failed.
 func (c *Carrier) plan(ctx context.Context, source Source, commit layers.Commit) (*layers.Plan, *layers.Config, error) {
-	tree, err := source.Tree(ctx, commit)
+	tree, cfg, err := c.config(ctx, source, commit)
 	if err != nil {
-		return nil, nil, err
-	}
-	cfg, err := c.Planner.Config(tree)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, &mistake{fmt.Errorf("there is no %s at the repository's root: write one with \"lab-layers init\"", layers.ConfigFile)}
-	case errors.Is(err, layers.ErrTooLarge), errors.As(err, new(layers.Faults)):
-		return nil, nil, &mistake{err}
-	case err != nil:
 		return nil, nil, err
 	}
 	plan, err := c.Planner.Plan(ctx, tree, cfg)
@@ -204,6 +195,22 @@ func (c *Carrier) plan(ctx context.Context, source Source, commit layers.Commit)
 	}
 	plan.Repo, plan.To = source.URL(), commit
 	return plan, cfg, nil
+}
+
+// config reads a commit's configuration.
+func (c *Carrier) config(ctx context.Context, source Source, commit layers.Commit) (layers.Tree, *layers.Config, error) {
+	tree, err := source.Tree(ctx, commit)
+	if err != nil {
+		return tree, nil, err
+	}
+	cfg, err := c.Planner.Config(tree)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = &mistake{fmt.Errorf("there is no %s at the repository's root: write one with \"lab-layers init\"", layers.ConfigFile)}
+	case errors.Is(err, layers.ErrTooLarge), errors.As(err, new(layers.Faults)):
+		err = &mistake{err}
+	}
+	return tree, cfg, err
 }
 
 // IsMistake reports whether only a new commit can mend an error.
