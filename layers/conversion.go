@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
@@ -121,7 +123,7 @@ func convert(ctx context.Context, src source, parentRef string, parentDigest dig
 	if err != nil {
 		return nil, err
 	}
-	c := &converted{def: def, outside: resolver.uses}
+	c := &converted{def: def, outside: resolver.used()}
 	if src.parent != "" {
 		c.parent = parentRef + "@" + parentDigest.String()
 	}
@@ -142,7 +144,15 @@ type metaResolver struct {
 	parentRef    string
 	parentDigest digest.Digest
 	outside      Outside
-	uses         []outsideUse
+
+	mu   sync.Mutex // BuildKit asks about several images at once
+	uses []outsideUse
+}
+
+// used are the images outside that were asked for, in one order always.
+func (m *metaResolver) used() []outsideUse {
+	slices.SortFunc(m.uses, func(a, b outsideUse) int { return strings.Compare(a.Ref, b.Ref) })
+	return m.uses
 }
 
 // ResolveImageConfig implements llb.ImageMetaResolver.
@@ -157,7 +167,9 @@ func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt s
 	if !ok {
 		image.Config = unknownConfig(m.src.platform)
 	}
+	m.mu.Lock()
 	m.uses = append(m.uses, outsideUse{Ref: ref, Digest: image.Digest})
+	m.mu.Unlock()
 	return ref, image.Digest, image.Config, nil
 }
 

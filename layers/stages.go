@@ -17,6 +17,7 @@ import (
 const (
 	MaxDockerfile   = 1 << 20 // bytes
 	maxInstructions = 1500
+	maxLines        = 20_000
 	maxExpansion    = 256 << 10 // bytes of one expanded value
 )
 
@@ -46,6 +47,9 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("the Dockerfile is empty")
+	}
+	if n := bytes.Count(text, []byte("\n")); n > maxLines {
+		return nil, fmt.Errorf("%d lines, at most %d", n, maxLines)
 	}
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
