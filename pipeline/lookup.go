@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Images finds the images that a plan's keys already have, and sets the plan's
+// steps by it. An image counts only if the registry confirms that it has it.
+func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Key]Image, error) {
+	var keys []layers.Key
+	for _, layer := range plan.Layers {
+		if layer.Key != "" {
+			keys = append(keys, layer.Key)
+		}
+	}
+	known, err := p.lookup(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("look up images: %w", err)
+	}
+	found := make([]*Image, len(plan.Layers))
+	looked := make(map[layers.Name]chan struct{}, len(plan.Layers))
+	at := make(map[layers.Name]int, len(plan.Layers))
+	for i, layer := range plan.Layers {
+		looked[layer.Name], at[layer.Name] = make(chan struct{}), i
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i, layer := range plan.Layers {
+		if layer.Key == "" {
+			close(looked[layer.Name])
+			continue
+		}
+		image, recorded := known[layer.Key]
+		group.Go(func() (err error) {
+			defer close(looked[layer.Name])
+			if recorded {
+				if found[i], err = p.confirm(gctx, image); err != nil || found[i] != nil {
+					return err
+				}
+				layer.Notes = append(layer.Notes, fmt.Sprintf("the registry has lost its image %s", image.Digest))
+			}
+			var parent *Image
+			if layer.Parent != nil { // it stands before its children
+				<-looked[*layer.Parent]
+				parent = found[at[*layer.Parent]]
+			}
+			found[i], err = p.adopt(gctx, layer, parent)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("look up images: %w", err)
+	}
+	images := make(map[layers.Key]Image, len(keys))
+	for _, image := range found {
+		if image != nil {
+			images[image.Key] = *image
+		}
+	}
+	plan.Decide(func(key layers.Key) bool { _, ok := images[key]; return ok })
+	return images, nil
+}
+
+// The ledger has repositories relative to the prefix, so that its records stay
+// true when the registry moves, as an embedded one does whose port is taken.
+
+func (p *Pipeline) lookup(ctx context.Context, keys []layers.Key) (map[layers.Key]Image, error) {
+	images, err := p.Ledger.Images(ctx, keys)
+	for key, image := range images {
+		image.Repository = p.Prefix + "/" + image.Repository
+		images[key] = image
+	}
+	return images, err
+}
+
+func (p *Pipeline) publish(ctx context.Context, image Image) (Image, error) {
+	image.Repository = strings.TrimPrefix(image.Repository, p.Prefix+"/")
+	winner, err := p.Ledger.Publish(ctx, image)
+	winner.Repository = p.Prefix + "/" + winner.Repository
+	return winner, err
+}
+
+// confirm asks the registry for a recorded image, and forgets it if it is gone.
+func (p *Pipeline) confirm(ctx context.Context, image Image) (*Image, error) {
+	_, ok, err := p.Registry.Digest(ctx, image.Repository, image.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return &image, nil
+	}
+	return nil, p.Ledger.Forget(ctx, image.Key, image.Digest)
+}
+
+// adopt records an image that only the registry knows: the database is new, or
+// another installation made it.
+func (p *Pipeline) adopt(ctx context.Context, layer *layers.PlannedLayer, parent *Image) (*Image, error) {
+	repository := p.repository(layer.Name)
+	d, ok, err := p.Registry.Digest(ctx, repository, keyTag(layer.Key))
+	if err != nil || !ok {
+		return nil, err
+	}
+	image, err := p.describe(ctx, repository, layer.Key, d, "", parent)
+	if err != nil {
+		return nil, err
+	}
+	// A tag can be moved by anyone who may push; the label goes with the
+	// content, so a mix-up is seen.
+	if label(image.Config, keyLabel) != string(layer.Key) {
+		return nil, nil
+	}
+	winner, err := p.publish(ctx, image)
+	return &winner, err
+}
+
+// describe reads from the registry what is to be recorded of an image.
+func (p *Pipeline) describe(ctx context.Context, repository string, key layers.Key, d, index digest.Digest, parent *Image) (Image, error) {
+	config, blobs, err := p.Registry.Inspect(ctx, repository, d)
+	if err != nil {
+		return Image{}, err
+	}
+	image := Image{Key: key, Repository: repository, Digest: d, Index: index, Config: config, Blobs: blobs}
+	image.Parent = digest.Digest(label(config, baseDigestLabel))
+	image.ParentRef = label(config, baseNameLabel)
+	if parent != nil && image.Parent != "" && image.Parent != parent.Digest {
+		parent = nil // it stands on an older image of the same key
+	}
+	below := map[digest.Digest]bool{}
+	if parent != nil {
+		image.Parent, image.ParentRef = parent.Digest, strings.TrimPrefix(parent.Repository, p.Prefix+"/")
+		for _, blob := range parent.Blobs {
+			below[blob.Digest] = true
+		}
+	}
+	for i := range image.Blobs {
+		image.Blobs[i].Own = !below[image.Blobs[i].Digest]
+	}
+	image.Metadata, err = p.Surveyor.Survey(ctx, image, parent)
+	if err != nil {
+		return Image{}, fmt.Errorf("survey %s: %w", image.Ref(), err)
+	}
+	return image, nil
+}
