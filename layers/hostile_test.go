@@ -67,6 +67,17 @@ func TestHostileTrees(t *testing.T) {
 			t.Errorf("fault %q: a link that leads nowhere is content like any other", layer.Fault)
 		}
 	})
+	t.Run("ignore file is a directory", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{
+			"a/Dockerfile":      dockerfile(o, "FROM scratch\nCOPY x /\n"),
+			"a/x":               {Mode: ModeFile, ID: o.blob("x")},
+			"a/.dockerignore/y": {Mode: ModeFile, ID: o.blob("*")},
+		}, o)
+		if layer.Fault != "" || layer.Key == "" {
+			t.Errorf("fault %q", layer.Fault)
+		}
+	})
 	t.Run("loop", func(t *testing.T) {
 		o := newMemory()
 		layer := oneLayer(t, map[string]Entry{

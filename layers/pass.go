@@ -151,6 +151,9 @@ func (p *pass) locate(in *inputs) error {
 	in.filter.follow = in.graph.follow
 	for _, name := range []string{in.layer.Dockerfile + ".dockerignore", path.Join(in.layer.Context, ".dockerignore")} {
 		entry, err := p.tree.follow(name)
+		if err == nil && entry.IsDir() {
+			continue // BuildKit reads no patterns from it either
+		}
 		if err == nil {
 			in.filter.ignore, err = p.ignore(entry.ID)
 		}
