@@ -38,14 +38,13 @@ type Agent struct {
 	Progress Progress
 	Log      *slog.Logger
 
-	work  chan struct{}
-	looks map[string]chan struct{}
+	work chan struct{}
 }
 
 // Serve polls and works until the context ends. Runs that are under way then
 // go back to the queue.
 func (a *Agent) Serve(ctx context.Context) error {
-	a.prepare()
+	a.work = make(chan struct{}, 1)
 	var group sync.WaitGroup
 	for _, source := range a.Sources {
 		group.Go(func() { a.watch(ctx, source) })
@@ -55,21 +54,6 @@ func (a *Agent) Serve(ctx context.Context) error {
 	}
 	group.Wait()
 	return nil
-}
-
-func (a *Agent) prepare() {
-	a.work = make(chan struct{}, 1)
-	a.looks = map[string]chan struct{}{}
-	for _, source := range a.Sources {
-		a.looks[source.URL()] = make(chan struct{}, 1)
-	}
-}
-
-// Wake has a repository looked at soon. It is a hint: the refs decide.
-func (a *Agent) Wake(url string) {
-	if look, ok := a.looks[url]; ok {
-		signal(look)
-	}
 }
 
 func signal(c chan struct{}) {
@@ -97,7 +81,7 @@ func (a *Agent) watch(ctx context.Context, source Source) {
 		// Jitter keeps many repositories from being asked in one moment.
 		pause := backoff(a.Interval, failures)
 		pause += time.Duration(rand.Int64N(int64(pause)/10 + 1))
-		a.wait(ctx, pause, a.looks[source.URL()])
+		wait(ctx, pause, nil)
 	}
 }
 
@@ -112,7 +96,8 @@ func backoff(interval time.Duration, failures int) time.Duration {
 	return interval
 }
 
-func (a *Agent) wait(ctx context.Context, pause time.Duration, wake <-chan struct{}) {
+// wait ends with the pause, a wake-up or the context; a nil wake never comes.
+func wait(ctx context.Context, pause time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
@@ -162,7 +147,7 @@ func (a *Agent) worker(ctx context.Context) {
 			a.Log.Error("cannot work off a run", "error", err)
 		}
 		if !worked {
-			a.wait(ctx, time.Second+rand.N(time.Second), a.work)
+			wait(ctx, time.Second+rand.N(time.Second), a.work)
 		}
 	}
 }
