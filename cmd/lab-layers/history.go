@@ -37,30 +37,11 @@ func newHistory() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := [][]string{{"TIME", "RUN", "REF", "COMMIT", "LAYER", "OUTCOME", "SECONDS", "DIGEST", "WHY"}}
 			entries = slices.DeleteFunc(entries, func(e postgres.HistoryEntry) bool {
 				return !strings.HasPrefix(string(e.Commit), commit)
 			})
-			for _, e := range entries[:min(limit, len(entries))] {
-				if output.json() {
-					if err := printJSON(cmd.OutOrStdout(), e); err != nil {
-						return err
-					}
-					continue
-				}
-				seconds := ""
-				if e.Seconds > 0 {
-					seconds = fmt.Sprintf("%.2f", e.Seconds)
-				}
-				rows = append(rows, []string{
-					e.Time.Local().Format("2006-01-02 15:04:05"), fmt.Sprint(e.Run), shortRef(e.Ref), e.Commit.Short(),
-					string(e.Layer), string(e.State), seconds, fmt.Sprintf("%.19s", e.Digest), whyEntry(e),
-				})
-			}
-			if output.json() {
-				return nil
-			}
-			return table(cmd.OutOrStdout(), rows...)
+			heading := []string{"TIME", "RUN", "REF", "COMMIT", "LAYER", "OUTCOME", "SECONDS", "DIGEST", "WHY"}
+			return printList(cmd.OutOrStdout(), output.json(), heading, entries[:min(limit, len(entries))], historyRow)
 		},
 	}
 	flags.add(cmd)
@@ -80,6 +61,17 @@ func most(limit int, filtered bool) int {
 		return 10_000
 	}
 	return limit
+}
+
+func historyRow(e postgres.HistoryEntry) []string {
+	seconds := ""
+	if e.Seconds > 0 {
+		seconds = fmt.Sprintf("%.2f", e.Seconds)
+	}
+	return []string{
+		e.Time.Local().Format("2006-01-02 15:04:05"), fmt.Sprint(e.Run), shortRef(e.Ref), e.Commit.Short(),
+		string(e.Layer), string(e.State), seconds, fmt.Sprintf("%.19s", e.Digest), whyEntry(e),
+	}
 }
 
 func whyEntry(e postgres.HistoryEntry) string {
@@ -125,24 +117,12 @@ func newRuns() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			rows := [][]string{{"RUN", "STATE", "REF", "COMMIT", "BUILT", "REUSED", "FAILED", "SECONDS", "REASON"}}
 			runs = slices.DeleteFunc(runs, func(run postgres.RunSummary) bool {
 				return ref != "" && string(run.Move.Ref) != ref && shortRef(run.Move.Ref) != ref ||
 					!strings.HasPrefix(string(run.Move.New), commit) || final && !run.State.Final()
 			})
-			for _, run := range runs[:min(limit, len(runs))] {
-				if output.json() {
-					if err := printJSON(cmd.OutOrStdout(), run); err != nil {
-						return err
-					}
-					continue
-				}
-				rows = append(rows, runRow(run))
-			}
-			if output.json() {
-				return nil
-			}
-			return table(cmd.OutOrStdout(), rows...)
+			heading := []string{"RUN", "STATE", "REF", "COMMIT", "BUILT", "REUSED", "FAILED", "SECONDS", "REASON"}
+			return printList(cmd.OutOrStdout(), output.json(), heading, runs[:min(limit, len(runs))], runRow)
 		},
 	}
 	flags.add(cmd)

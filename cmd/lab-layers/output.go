@@ -45,6 +45,24 @@ func table(w io.Writer, rows ...[]string) error {
 	return t.Flush()
 }
 
+// printList writes a JSON line for each item, or a table with a row for each.
+func printList[T any](w io.Writer, asJSON bool, heading []string, items []T, row func(T) []string) error {
+	rows := [][]string{heading}
+	for _, item := range items {
+		if asJSON {
+			if err := printJSON(w, item); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, row(item))
+	}
+	if asJSON {
+		return nil
+	}
+	return table(w, rows...)
+}
+
 // printPlan shows a plan to people; explain adds every reason.
 func printPlan(w io.Writer, plan *layers.Plan, explain bool) error {
 	rows := [][]string{{"LAYER", "KIND", "STEP", "KEY", "WHY"}}
