@@ -116,14 +116,15 @@ func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk laye
 // verdict, which has no snapshot.
 func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers.Plan, tags layers.TagSet, progress Progress) (Verdict, error) {
 	images := c.Images(source)
-	have, err := images.Images(ctx, plan)
+	dated, moving := split(tags, run.Move.New)
+	have, standing, err := images.Images(ctx, plan, moving)
 	if err != nil {
 		return Verdict{}, err
 	}
 	progress.plan(run, plan)
-	ahead := images.TagAhead(ctx, plan, have, naming(tags, run.Move.New))
+	ahead := images.TagAhead(ctx, plan, have, dated)
 	result := images.Execute(ctx, plan, have, progress.Build)
-	already := ahead()
+	already := append(standing, ahead()...)
 	if ctx.Err() != nil {
 		return Verdict{}, context.Cause(ctx)
 	}
@@ -153,10 +154,18 @@ func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers
 	return verdict, nil
 }
 
-// naming is the tags of a set that name the commit.
-func naming(set layers.TagSet, commit layers.Commit) layers.TagSet {
-	set.Names = slices.DeleteFunc(slices.Clone(set.Names), func(name string) bool { return !strings.Contains(name, commit.Short()) })
-	return set
+// split tells the tags of a set that name the commit from those that move.
+func split(set layers.TagSet, commit layers.Commit) (dated, moving layers.TagSet) {
+	dated, moving = set, set
+	dated.Names, moving.Names = nil, nil
+	for _, name := range set.Names {
+		if strings.Contains(name, commit.Short()) {
+			dated.Names = append(dated.Names, name)
+		} else {
+			moving.Names = append(moving.Names, name)
+		}
+	}
+	return dated, moving
 }
 
 // Images is the pipeline for a repository's images.

@@ -156,7 +156,7 @@ func TestExecute(t *testing.T) {
 	} {
 		builder.fail, builder.order = attempt.fail, nil
 		next := plan()
-		have, err := p.Images(t.Context(), next)
+		have, _, err := p.Images(t.Context(), next, layers.TagSet{})
 		check(t, err)
 		result := p.Execute(t.Context(), next, have, nil)
 		var got []string
@@ -179,6 +179,7 @@ func TestExecute(t *testing.T) {
 			t.Errorf("%s: built %s, want %s", attempt.name, text, attempt.builds)
 		}
 	}
+	testStanding(t, p, client, plan)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cut := errors.New("cut off")
 	p.Prefix += "/elsewhere"
@@ -188,5 +189,46 @@ func TestExecute(t *testing.T) {
 		if out.Image != nil || out.State == pipeline.Stopped && !errors.Is(out.Error, cut) {
 			t.Errorf("cut off: %s %s %v", out.Layer, out.State, out.Error)
 		}
+	}
+}
+
+// testStanding tags the images of a plan, moves one tag and deletes the image
+// of another: only tags that point at what is recorded are said to stand.
+func testStanding(t *testing.T, p *pipeline.Pipeline, client *registry.Client, plan func() *layers.Plan) {
+	main := layers.TagSet{Names: []string{"main"}}
+	look := func() (*layers.Plan, map[layers.Key]pipeline.Image, []string, []pipeline.Tagged) {
+		next := plan()
+		have, standing, err := p.Images(t.Context(), next, main)
+		check(t, err)
+		var names []string
+		for _, tag := range standing {
+			names = append(names, string(tag.Layer)+":"+tag.Name)
+		}
+		return next, have, names, standing
+	}
+	next, have, names, _ := look()
+	if len(names) > 0 || len(have) != 4 {
+		t.Fatalf("before any tag %v stand, of %d images", names, len(have))
+	}
+	_, err := p.Tag(t.Context(), p.Execute(t.Context(), next, have, nil), main)
+	check(t, err)
+	right, leaf := have[next.Layer("right").Key], have[next.Layer("leaf").Key]
+	other, err := random.Image(64, 1)
+	check(t, err)
+	check(t, remote.Write(mustRepository(t, right.Repository).Tag("main"), other))
+	check(t, client.DeleteManifest(t.Context(), leaf.Repository, leaf.Digest))
+
+	next, have, names, standing := look()
+	if text := strings.Join(names, " "); text != "base:main left:main" {
+		t.Errorf("after one was moved and one deleted, %s stand", text)
+	}
+	if next.Layer("right").Step != layers.Reuse || next.Layer("leaf").Step != layers.Build {
+		t.Errorf("a moved tag: %s; a deleted image: %s", next.Layer("right").Step, next.Layer("leaf").Step)
+	}
+	if _, err = p.Tag(t.Context(), p.Execute(t.Context(), next, have, nil), main, standing...); err != nil {
+		t.Error(err)
+	}
+	if _, _, names, _ = look(); len(names) != 4 {
+		t.Errorf("in the end %v stand", names)
 	}
 }

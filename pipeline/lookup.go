@@ -12,8 +12,10 @@ import (
 )
 
 // Images finds the images that a plan's keys already have, and sets the plan's
-// steps by it. An image counts only if the registry confirms that it has it.
-func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Key]Image, error) {
+// steps by it. An image counts only if the registry confirms that it has it. At
+// the same time it is asked for the tags that the layers are to have in the end:
+// those that stand already are returned for [Pipeline.Tag].
+func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan, set layers.TagSet) (have map[layers.Key]Image, standing []Tagged, err error) {
 	var keys []layers.Key
 	for _, layer := range plan.Layers {
 		if layer.Key != "" {
@@ -22,9 +24,9 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Ke
 	}
 	known, err := p.lookup(ctx, keys)
 	if err != nil {
-		return nil, fmt.Errorf("look up images: %w", err)
+		return nil, nil, fmt.Errorf("look up images: %w", err)
 	}
-	found := make([]*Image, len(plan.Layers))
+	found, tagged := make([]*Image, len(plan.Layers)), make([][]Tagged, len(plan.Layers))
 	looked := make(map[layers.Name]chan struct{}, len(plan.Layers))
 	at := make(map[layers.Name]int, len(plan.Layers))
 	for i, layer := range plan.Layers {
@@ -54,18 +56,40 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan) (map[layers.Ke
 			found[i], err = p.adopt(gctx, layer, parent)
 			return err
 		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("look up images: %w", err)
-	}
-	images := make(map[layers.Key]Image, len(keys))
-	for _, image := range found {
-		if image != nil {
-			images[image.Key] = *image
+		if recorded {
+			group.Go(func() (err error) {
+				tagged[i], err = p.standing(gctx, layer.Name, image, set)
+				return err
+			})
 		}
 	}
-	plan.Decide(func(key layers.Key) bool { _, ok := images[key]; return ok })
-	return images, nil
+	if err := group.Wait(); err != nil {
+		return nil, nil, fmt.Errorf("look up images: %w", err)
+	}
+	have = make(map[layers.Key]Image, len(keys))
+	for i, image := range found {
+		if image != nil {
+			have[image.Key] = *image
+			standing = append(standing, tagged[i]...)
+		}
+	}
+	plan.Decide(func(key layers.Key) bool { _, ok := have[key]; return ok })
+	return have, standing, nil
+}
+
+// standing finds the tags of a set that point at a layer's image.
+func (p *Pipeline) standing(ctx context.Context, layer layers.Name, image Image, set layers.TagSet) (tags []Tagged, err error) {
+	repository := p.repository(layer)
+	for _, name := range set.Names {
+		d, ok, err := p.Registry.Digest(ctx, repository, name)
+		if err != nil {
+			return nil, err
+		}
+		if ok && d == image.Digest {
+			tags = append(tags, Tagged{Layer: layer, Repository: repository, Name: name, Image: image})
+		}
+	}
+	return tags, nil
 }
 
 // The ledger has repositories relative to the prefix, so that its records stay
@@ -104,6 +128,9 @@ func (p *Pipeline) confirm(ctx context.Context, image Image) (*Image, error) {
 func (p *Pipeline) adopt(ctx context.Context, layer *layers.PlannedLayer, parent *Image) (*Image, error) {
 	repository := p.repository(layer.Name)
 	d, ok, err := p.Registry.Digest(ctx, repository, keyTag(layer.Key))
+	if err == nil && ok { // a tag may outlive its manifest
+		_, ok, err = p.Registry.Digest(ctx, repository, d.String())
+	}
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Tag makes a tag point at a manifest, by putting the manifest's bytes under
-// it, unless it does already. To another repository it is a [Client.Copy].
+// it. To another repository it is a [Client.Copy].
 func (c *Client) Tag(ctx context.Context, from string, d digest.Digest, to, tag string) error {
 	if from != to {
 		return c.Copy(ctx, from, d, to, tag)
@@ -26,10 +26,6 @@ func (c *Client) Tag(ctx context.Context, from string, d digest.Digest, to, tag 
 		return fmt.Errorf("tag: %w", err)
 	}
 	return c.shortly(ctx, "tag "+d.String()+" as", at, func(ctx context.Context, door *door) error {
-		// Reading is ten times cheaper for a registry than writing.
-		if have, err := door.digest(ctx, at); err == nil && have == d {
-			return nil
-		}
 		m, ok := c.manifests.Get(memory(source.repo, d))
 		if !ok {
 			if m, _, err = door.read(ctx, source); err != nil {

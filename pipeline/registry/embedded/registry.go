@@ -14,7 +14,6 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // how it is stored
 	"github.com/sirupsen/logrus"
 )
 
@@ -59,6 +58,7 @@ func Start(ctx context.Context, o Options) (_ *Registry, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	register()
 	data := filepath.Join(o.Dir, "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("start registry: %w", err)
@@ -102,9 +102,9 @@ func Start(ctx context.Context, o Options) (_ *Registry, err error) {
 func configured(data, secret string) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{
-			"filesystem": configuration.Parameters{"rootdirectory": data},
-			"delete":     configuration.Parameters{"enabled": true},
-			"redirect":   configuration.Parameters{"disable": true},
+			driverName: configuration.Parameters{"rootdirectory": data},
+			"delete":   configuration.Parameters{"enabled": true},
+			"redirect": configuration.Parameters{"disable": true},
 			// Its own purge writes to the process's standard error.
 			"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
 		},
