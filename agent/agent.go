@@ -198,7 +198,7 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 // carry carries a run out under its claim. Where that was cut off, the error
 // is the cause.
 func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, error) {
-	trunk, err := Trunk(ctx, a.Store, run.Move)
+	trunk, err := FindTrunk(ctx, a.Store, run.Move.Repository)
 	if err != nil {
 		return Verdict{}, err
 	}

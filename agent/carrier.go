@@ -22,6 +22,8 @@ type Carrier struct {
 	// Namespaces of the repositories' images, by URL; see
 	// [pipeline.Pipeline.Namespace].
 	Namespaces map[string]string
+	// Trust says which runs are given secrets.
+	Trust Trust
 	// Now is the clock, for expiry dates.
 	Now func() time.Time
 }
@@ -36,8 +38,8 @@ func (m *mistake) Unwrap() error { return m.err }
 // is to be tried again; everything that the repository's people can mend is
 // part of the verdict.
 //
-// trunk is where main is, as [Trunk] finds it.
-func (c *Carrier) Carry(ctx context.Context, source Source, run Run, trunk layers.Commit, progress Progress) (Verdict, error) {
+// trunk is the repository's, as [FindTrunk] finds it.
+func (c *Carrier) Carry(ctx context.Context, source Source, run Run, trunk Trunk, progress Progress) (Verdict, error) {
 	verdict, err := c.carry(ctx, source, run, trunk, progress)
 	switch {
 	case IsMistake(err):
@@ -51,7 +53,7 @@ func (c *Carrier) Carry(ctx context.Context, source Source, run Run, trunk layer
 // errGone says that the remote let a commit go before it was read.
 var errGone = errors.New("the commit is no longer in the repository")
 
-func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk layers.Commit, progress Progress) (Verdict, error) {
+func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk Trunk, progress Progress) (Verdict, error) {
 	commit := run.Move.New
 	if err := source.Fetch(ctx, run.Move.Ref, commit); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -76,13 +78,13 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk layer
 		return Verdict{}, err
 	}
 	before := run.Move.Old
-	if before == "" {
-		before = trunk
+	if before == "" && run.Move.Ref != trunk.Ref {
+		before = trunk.Commit
 	}
 	if err := c.explain(ctx, source, before, plan); err != nil {
 		return Verdict{}, err
 	}
-	verdict, err := c.Make(ctx, source, run, plan, tags, progress)
+	verdict, err := c.Make(ctx, source, run, plan, tags, c.Grant(source, run.Move.Ref, trunk), progress)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -93,13 +95,13 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk layer
 // Tags says which tags a move gives; covered is false for a ref that is not
 // built. The rules are main's: by its own a branch could take main's tags. Only
 // where main has no sound configuration do those of the commit count.
-func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk layers.Commit, own *layers.Config) (tags layers.TagSet, covered bool, err error) {
+func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk Trunk, own *layers.Config) (tags layers.TagSet, covered bool, err error) {
 	rules := own
-	if trunk != "" && trunk != move.New {
-		if err := source.Fetch(ctx, mainRef, trunk); err != nil {
+	if trunk.Commit != "" && trunk.Ref != move.Ref && trunk.Commit != move.New {
+		if err := source.Fetch(ctx, trunk.Ref, trunk.Commit); err != nil {
 			return tags, false, err
 		}
-		_, cfg, err := c.config(ctx, source, trunk)
+		_, cfg, err := c.config(ctx, source, trunk.Commit)
 		switch {
 		case err == nil:
 			rules = cfg
@@ -114,7 +116,7 @@ func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk laye
 // Make makes the images that a plan lacks and points tags at them. An error is
 // the infrastructure's; what the repository's people can mend is part of the
 // verdict, which has no snapshot.
-func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers.Plan, tags layers.TagSet, progress Progress) (Verdict, error) {
+func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers.Plan, tags layers.TagSet, grant pipeline.Grant, progress Progress) (Verdict, error) {
 	images := c.Images(source)
 	dated, moving := split(tags, run.Move.New)
 	have, standing, err := images.Images(ctx, plan, moving)
@@ -123,7 +125,7 @@ func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers
 	}
 	progress.plan(run, plan)
 	ahead := images.TagAhead(ctx, plan, have, dated)
-	result := images.Execute(ctx, plan, have, progress.Build)
+	result := images.Execute(ctx, plan, have, grant, progress.Build)
 	already := append(standing, ahead()...)
 	if ctx.Err() != nil {
 		return Verdict{}, context.Cause(ctx)

@@ -42,23 +42,26 @@ const (
 	masterRef layers.Ref = "refs/heads/master"
 )
 
-// Trunk finds where main is, or master in a repository without main; empty for
-// a move of that branch itself. It is what a new branch is told against, and
-// whose rules say which tags other refs give.
-func Trunk(ctx context.Context, store Store, move Move) (layers.Commit, error) {
-	refs, err := store.Refs(ctx, move.Repository)
+// Trunk is a repository's main branch, or master where there is no main; zero
+// in a repository without either. A new branch is told against it, its rules say
+// which tags other refs give, and it is given secrets.
+type Trunk struct {
+	Ref    layers.Ref
+	Commit layers.Commit
+}
+
+// FindTrunk finds it among the refs as they were last seen.
+func FindTrunk(ctx context.Context, store Store, repository RepositoryID) (Trunk, error) {
+	refs, err := store.Refs(ctx, repository)
 	if err != nil {
-		return "", err
+		return Trunk{}, err
 	}
 	for _, ref := range []layers.Ref{mainRef, masterRef} {
 		if commit, ok := refs[ref]; ok {
-			if ref == move.Ref {
-				return "", nil
-			}
-			return commit, nil
+			return Trunk{ref, commit}, nil
 		}
 	}
-	return "", nil
+	return Trunk{}, nil
 }
 
 // quiet moves are noted without a run: a repository that is seen for the first

@@ -48,7 +48,7 @@ func TestMovesBetween(t *testing.T) {
 	}
 }
 
-// refsOnly is all of a store that Trunk needs.
+// refsOnly is all of a store that FindTrunk needs.
 type refsOnly struct {
 	Store
 	refs refs
@@ -56,22 +56,20 @@ type refsOnly struct {
 
 func (s refsOnly) Refs(context.Context, RepositoryID) (refs, error) { return s.refs, nil }
 
-func TestTrunk(t *testing.T) {
+func TestFindTrunk(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		move Move
 		refs refs
-		want layers.Commit
+		want Trunk
 	}{
-		{"main for a branch that moved", Move{Ref: "refs/heads/x", Old: "a", New: "b"}, refs{"refs/heads/main": "m"}, "m"},
-		{"main for a new branch", Move{Ref: "refs/heads/x", New: "b"}, refs{"refs/heads/main": "m", "refs/heads/master": "n"}, "m"},
-		{"master where there is no main", Move{Ref: "refs/tags/v1", New: "b"}, refs{"refs/heads/master": "n"}, "n"},
-		{"main for a master beside it", Move{Ref: "refs/heads/master", New: "b"}, refs{"refs/heads/main": "m", "refs/heads/master": "n"}, "m"},
-		{"nothing for a new main", Move{Ref: "refs/heads/main", New: "b"}, refs{"refs/heads/main": "b"}, ""},
-		{"nothing in an empty repository", Move{Ref: "refs/heads/x", New: "b"}, nil, ""},
+		{"main", refs{"refs/heads/main": "m", "refs/heads/x": "a"}, Trunk{"refs/heads/main", "m"}},
+		{"main beside a master", refs{"refs/heads/main": "m", "refs/heads/master": "n"}, Trunk{"refs/heads/main", "m"}},
+		{"master where there is no main", refs{"refs/heads/master": "n"}, Trunk{"refs/heads/master", "n"}},
+		{"none", refs{"refs/heads/x": "a", "refs/tags/main": "b"}, Trunk{}},
+		{"an empty repository", nil, Trunk{}},
 	} {
-		if got, err := Trunk(t.Context(), refsOnly{refs: c.refs}, c.move); got != c.want || err != nil {
-			t.Errorf("%s: %q, %v, want %q", c.name, got, err, c.want)
+		if got, err := FindTrunk(t.Context(), refsOnly{refs: c.refs}, 1); got != c.want || err != nil {
+			t.Errorf("%s: %v, %v, want %v", c.name, got, err, c.want)
 		}
 	}
 }

@@ -17,6 +17,7 @@ type op struct {
 	local       bool     // it is the build context
 	parent      bool     // it is the parent layer's image
 	reads       []selection
+	asks        []Ask
 	line        int // of its instruction, 0 if it has none
 	source      string
 	instruction string
@@ -64,7 +65,7 @@ func newGraph(c *converted, src source) (*graph, error) {
 				src.Attrs = nil // which files they are counts, not how they are sent
 			}
 		}
-		o.reads = g.readsOf(&vertex, o.inputs)
+		o.reads, o.asks = g.readsOf(&vertex, o.inputs), asksOf(&vertex)
 		if where := c.def.Source.GetLocations()[id]; where != nil {
 			o.line, o.instruction = instruction(where, lines)
 		}

@@ -38,9 +38,6 @@ type Solvable struct {
 	// Files is exactly what the definition may read of the repository: sorted
 	// as fsutil wants it, uid and gid 0, one constant modification time.
 	Files fsutil.FS
-	// Secrets and SSH are the ids that may be asked for.
-	Secrets []string
-	SSH     []string
 }
 
 // Bind makes the recipe ready to be solved on a parent image, given as a
@@ -48,7 +45,7 @@ type Solvable struct {
 // Both are empty for a layer without a parent layer. Cache mounts of RUN
 // instructions are shared within a namespace; it is no part of the key.
 func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte, cacheNamespace string) (*Solvable, error) {
-	s := &Solvable{Secrets: r.layer.Secrets, SSH: r.layer.SSH}
+	s := &Solvable{}
 	src := r.graph.src
 	src.parentConfig = parentConfig
 	src.cacheNamespace = cacheNamespace

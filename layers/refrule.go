@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -18,7 +17,6 @@ const (
 const (
 	maxRules     = 100
 	maxTemplates = 10 // of one rule
-	maxPattern   = 512
 	maxTTL       = 3650 * 24 * time.Hour
 )
 
@@ -33,30 +31,6 @@ func DefaultRefs() []RefRule {
 		{Ref: "refs/heads/experiment/**", Tags: []string{"{branch}"}, TTL: temporary},
 		{Ref: "refs/tags/**", Tags: []string{"{tag}"}, Immutable: true},
 	}
-}
-
-// refPattern compiles a pattern over full ref names.
-func refPattern(pattern string) *regexp.Regexp {
-	text := regexp.QuoteMeta(pattern)
-	text = strings.ReplaceAll(text, `\*\*`, `.*`)
-	text = strings.ReplaceAll(text, `\*`, `[^/]*`)
-	return regexp.MustCompile(`(?s)\A` + text + `\z`)
-}
-
-var badInPattern = regexp.MustCompile(`[\x00-\x20\x7f?\[\\^:~]|\.\.|//|\*\*\*|@\{|/$|\.lock$`)
-
-// patternProblem allows what git-check-ref-format allows in ref names, and
-// stars.
-func patternProblem(pattern string) (string, string) {
-	problem := "bad ref pattern " + quoted(pattern)
-	name := strings.TrimPrefix(strings.TrimPrefix(pattern, headsPrefix), tagsPrefix)
-	switch {
-	case name == pattern:
-		return problem, "begin it with refs/heads/ for branches or refs/tags/ for Git tags"
-	case name == "" || len(pattern) > maxPattern || badInPattern.MatchString(pattern):
-		return problem, "take a ref's name, with * for any characters but a slash and ** for any characters"
-	}
-	return "", ""
 }
 
 var ttlPattern = regexp.MustCompile(`^([1-9][0-9]{0,8})([mhd])$`)

@@ -65,7 +65,7 @@ func splitRef(ref Ref) (prefix, name string, ok bool) {
 // tagRule is a rule made ready.
 type tagRule struct {
 	RefRule
-	pattern   *regexp.Regexp
+	pattern   RefPattern
 	templates []template
 }
 
@@ -90,7 +90,7 @@ func (c *Config) tagRules() tagRules {
 
 // match returns the first rule for a ref, or -1.
 func (rules tagRules) match(ref Ref) int {
-	return slices.IndexFunc(rules, func(r tagRule) bool { return r.pattern.MatchString(string(ref)) })
+	return slices.IndexFunc(rules, func(r tagRule) bool { return r.pattern.Matches(ref) })
 }
 
 // contested reports whether another ref has more right to a tag that template

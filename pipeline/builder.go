@@ -22,6 +22,10 @@ type Order struct {
 	// Labels of the image configuration and annotations of the manifest.
 	Labels      map[string]string
 	Annotations map[string]string
+	// Secrets and SSH are what the build may ask for, and no more: the builder's
+	// names of them by the ids in the Dockerfile.
+	Secrets map[string]string
+	SSH     map[string]string
 }
 
 // Builder makes images. Implementations are safe for use by several

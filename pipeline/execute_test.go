@@ -158,7 +158,7 @@ func TestExecute(t *testing.T) {
 		next := plan()
 		have, _, err := p.Images(t.Context(), next, layers.TagSet{})
 		check(t, err)
-		result := p.Execute(t.Context(), next, have, nil)
+		result := p.Execute(t.Context(), next, have, pipeline.Grant{}, nil)
 		var got []string
 		for _, out := range result.Outcomes {
 			got = append(got, fmt.Sprintf("%s %s", out.Layer, out.State))
@@ -185,7 +185,7 @@ func TestExecute(t *testing.T) {
 	p.Prefix += "/elsewhere"
 	next := plan()
 	cancel(cut)
-	for _, out := range p.Execute(ctx, next, nil, nil).Outcomes {
+	for _, out := range p.Execute(ctx, next, nil, pipeline.Grant{}, nil).Outcomes {
 		if out.Image != nil || out.State == pipeline.Stopped && !errors.Is(out.Error, cut) {
 			t.Errorf("cut off: %s %s %v", out.Layer, out.State, out.Error)
 		}
@@ -210,7 +210,7 @@ func testStanding(t *testing.T, p *pipeline.Pipeline, client *registry.Client, p
 	if len(names) > 0 || len(have) != 4 {
 		t.Fatalf("before any tag %v stand, of %d images", names, len(have))
 	}
-	_, err := p.Tag(t.Context(), p.Execute(t.Context(), next, have, nil), main)
+	_, err := p.Tag(t.Context(), p.Execute(t.Context(), next, have, pipeline.Grant{}, nil), main)
 	check(t, err)
 	right, leaf := have[next.Layer("right").Key], have[next.Layer("leaf").Key]
 	other, err := random.Image(64, 1)
@@ -225,7 +225,7 @@ func testStanding(t *testing.T, p *pipeline.Pipeline, client *registry.Client, p
 	if next.Layer("right").Step != layers.Reuse || next.Layer("leaf").Step != layers.Build {
 		t.Errorf("a moved tag: %s; a deleted image: %s", next.Layer("right").Step, next.Layer("leaf").Step)
 	}
-	if _, err = p.Tag(t.Context(), p.Execute(t.Context(), next, have, nil), main, standing...); err != nil {
+	if _, err = p.Tag(t.Context(), p.Execute(t.Context(), next, have, pipeline.Grant{}, nil), main, standing...); err != nil {
 		t.Error(err)
 	}
 	if _, _, names, _ = look(); len(names) != 4 {

@@ -61,7 +61,7 @@ func (p *Pipeline) repository(layer layers.Name) string {
 // Execute makes the images that a plan lacks, siblings side by side, and says
 // what became of each layer. A layer that fails blocks those that stand on it
 // and no others. Progress may be nil.
-func (p *Pipeline) Execute(ctx context.Context, plan *layers.Plan, have map[layers.Key]Image, progress func(Event)) Result {
+func (p *Pipeline) Execute(ctx context.Context, plan *layers.Plan, have map[layers.Key]Image, grant Grant, progress func(Event)) Result {
 	progress = serial(progress)
 	places := make(chan struct{}, max(1, p.Parallel))
 	results := make(map[layers.Name]*outcome, len(plan.Layers))
@@ -78,7 +78,7 @@ func (p *Pipeline) Execute(ctx context.Context, plan *layers.Plan, have map[laye
 				<-below.done
 				parent = below.Image
 			}
-			result.Outcome = p.make(ctx, layer, parent, have, places, progress)
+			result.Outcome = p.make(ctx, layer, parent, have, grant, places, progress)
 		}()
 	}
 	var result Result
@@ -95,7 +95,7 @@ type outcome struct {
 }
 
 // make brings about one layer's image.
-func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent *Image, have map[layers.Key]Image, places chan struct{}, progress func(Event)) Outcome {
+func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent *Image, have map[layers.Key]Image, grant Grant, places chan struct{}, progress func(Event)) Outcome {
 	out := Outcome{Layer: layer.Name}
 	switch {
 	case layer.Step == layers.Absent:
@@ -124,7 +124,7 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 	release, err := p.Flights.enter(ctx, layer.Key)
 	if err == nil {
 		defer release()
-		err = p.build(ctx, layer, parent, &out, progress)
+		err = p.build(ctx, layer, parent, grant, &out, progress)
 	}
 	if err != nil {
 		out.State, out.Error = Broken, err
@@ -136,7 +136,7 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 }
 
 // build makes one image, unless another build of the same key has just done it.
-func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent *Image, out *Outcome, progress func(Event)) error {
+func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent *Image, grant Grant, out *Outcome, progress func(Event)) error {
 	known, err := p.lookup(ctx, []layers.Key{layer.Key})
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 			return nil
 		}
 	}
-	order, err := p.order(ctx, layer, parent)
+	order, err := p.order(ctx, layer, parent, grant)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (p *Pipeline) record(ctx context.Context, layer *layers.PlannedLayer, order
 	return p.publish(ctx, image)
 }
 
-func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent *Image) (Order, error) {
+func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent *Image, grant Grant) (Order, error) {
 	var ref string
 	var config []byte
 	labels := map[string]string{keyLabel: string(layer.Key)}
@@ -203,12 +203,20 @@ func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent
 	} else if name, d := layer.Recipe.OutsideBase(); d != "" {
 		labels[baseDigestLabel], labels[baseNameLabel] = d.String(), name
 	}
-	solvable, err := layer.Recipe.Bind(ctx, ref, config, p.Namespace)
-	if err != nil {
+	order := Order{
+		Layer: layer.Name, Key: layer.Key, Repository: p.repository(layer.Name),
+		Labels: labels, Annotations: labels,
+	}
+	if err := grant.give(layer, &order); err != nil {
 		return Order{}, err
 	}
-	return Order{
-		Layer: layer.Name, Key: layer.Key, Build: solvable, Repository: p.repository(layer.Name),
-		Labels: labels, Annotations: labels,
-	}, nil
+	caches := p.Namespace
+	if len(order.Secrets)+len(order.SSH) > 0 {
+		// What others left in a cache mount could read the secrets. No
+		// namespace has a colon.
+		caches = "secrets:" + caches
+	}
+	var err error
+	order.Build, err = layer.Recipe.Bind(ctx, ref, config, caches)
+	return order, err
 }

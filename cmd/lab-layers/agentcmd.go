@@ -13,12 +13,13 @@ import (
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/git"
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 func newAgent() *cobra.Command {
 	var flags stackFlags
 	var remote remoteFlags
-	var repoArgs []string
+	var repoArgs, secretRefs []string
 	var interval time.Duration
 	var workers int
 	var logging logFlags
@@ -38,6 +39,17 @@ next start.`,
 			repos, err := parseRepos(repoArgs)
 			if err != nil {
 				return err
+			}
+			if err := flags.checkSecrets(repos); err != nil {
+				return err
+			}
+			var trusted []layers.RefPattern
+			for _, ref := range secretRefs {
+				pattern, err := layers.ParseRefPattern(ref)
+				if err != nil {
+					return inputf("--secret-refs: %w", err)
+				}
+				trusted = append(trusted, pattern)
 			}
 			if interval <= 0 {
 				return inputf("--interval must be more than 0")
@@ -61,6 +73,7 @@ next start.`,
 				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers,
 				Owner: s.owner, Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
 			}
+			s.carrier.Trust.Refs = trusted
 			s.carrier.Namespaces = map[string]string{}
 			for _, repo := range repos {
 				mirror, err := git.Open(ctx, filepath.Join(flags.dataDir, "git"), remote.remote(repo.url), git.Limits{})
@@ -77,6 +90,7 @@ next start.`,
 	remote.add(cmd)
 	logging.add(cmd)
 	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
+	cmd.Flags().StringSliceVar(&secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
 	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")
 	cmd.Flags().IntVar(&workers, "workers", 2, "runs that go on side by side")
 	return cmd

@@ -34,6 +34,9 @@ they stand on are built, and nothing is tagged.`,
 			if err != nil {
 				return err
 			}
+			if err := flags.checkSecrets([]namedRepo{repo}); err != nil {
+				return err
+			}
 			logging.quiet = true
 			log := logging.logger(cmd.ErrOrStderr())
 			s, err := flags.openStack(cmd.Context(), log)
@@ -147,6 +150,13 @@ func (b *foreground) build(ctx context.Context, ref layers.Ref, commit layers.Co
 
 // recorded does what the agent would do with a push of the ref.
 func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdict, error) {
+	// Who gives a secret here has named the ref to build with it. Other runs of
+	// the repository that are in the queue are not given it.
+	trusted, err := layers.ParseRefPattern(string(run.Move.Ref))
+	if err != nil {
+		return agent.Verdict{}, inputError{err}
+	}
+	b.stack.carrier.Trust.Refs = []layers.RefPattern{trusted}
 	runs, err := b.stack.store.Record(ctx, []agent.Move{run.Move})
 	if err != nil {
 		return agent.Verdict{}, err
@@ -198,15 +208,17 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 	if err := plan.Keep(only); err != nil {
 		return agent.Verdict{}, inputError{err}
 	}
+	trunk, err := agent.FindTrunk(ctx, b.stack.store, run.Move.Repository)
+	if err != nil {
+		return agent.Verdict{}, err
+	}
 	var tags layers.TagSet
 	if len(only) == 0 {
-		trunk, err := agent.Trunk(ctx, b.stack.store, run.Move)
-		if err != nil {
-			return agent.Verdict{}, err
-		}
 		if tags, _, err = b.stack.carrier.Tags(ctx, b.source, run.Move, trunk, cfg); err != nil {
 			return agent.Verdict{}, err
 		}
 	}
-	return b.stack.carrier.Make(ctx, b.source, run, plan, tags, b.progress)
+	grant := b.stack.carrier.Grant(b.source, run.Move.Ref, trunk)
+	grant.Withheld = "" // who gives a secret here has named the revision
+	return b.stack.carrier.Make(ctx, b.source, run, plan, tags, grant, b.progress)
 }

@@ -26,6 +26,7 @@ type place struct {
 	prefix       string // HOST/PREFIX
 	buildkit     string
 	reproducible bool
+	secrets      map[string]string
 }
 
 // lab is a lab repository in the hands of an instructor, and an agent in this
@@ -77,7 +78,7 @@ func (l *lab) connect() {
 	l.Cleanup(store.Close)
 	l.store = store
 	flags := shared.flags()
-	flags.reproducible = l.reproducible
+	flags.reproducible, flags.secrets = l.reproducible, l.secrets
 	s := &stack{store: store, keychain: shared.stack.keychain}
 	l.Cleanup(s.close)
 	carrier, err := flags.carrier(s, l.prefix, []string{l.buildkit})

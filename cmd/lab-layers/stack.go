@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,8 +67,8 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.sbom, "sbom", false, "attach a bill of materials to images")
 	flags.StringVar(&f.cacheExport, "cache-export", "", "repository (HOST/PATH) to write build caches to")
 	flags.StringSliceVar(&f.cacheImport, "cache-import", nil, "repositories to read build caches from")
-	flags.StringToStringVar(&f.secrets, "secret", nil, "secrets for RUN mounts, as ID=FILE")
-	flags.StringToStringVar(&f.ssh, "ssh", nil, "agents or keys for RUN mounts, as ID=SOCKET or ID=KEYFILE")
+	flags.StringToStringVar(&f.secrets, "secret", nil, "secrets for RUN mounts, as ID=FILE, or NAME/ID=FILE for the builds of the repository NAME alone")
+	flags.StringToStringVar(&f.ssh, "ssh", nil, "agents or keys for RUN mounts, as ID=SOCKET or ID=KEYFILE, or NAME/ID=… likewise")
 }
 
 func defaultDataDir() string {
@@ -245,8 +248,24 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 			Surveyor: inventory.Surveyor{Source: client},
 			Prefix:   prefix, Parallel: f.parallel, Limit: f.limit, Flights: new(pipeline.Flights),
 		},
-		Now: time.Now,
+		Trust: agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
+		Now:   time.Now,
 	}, nil
+}
+
+// checkSecrets makes sure that secrets for one repository name one that there
+// is: by a slip another's would go without, or be given a wider one.
+func (f *stackFlags) checkSecrets(repos []namedRepo) error {
+	for flag, given := range map[string]map[string]string{"--secret": f.secrets, "--ssh": f.ssh} {
+		for name := range given {
+			of, id, qualified := strings.Cut(name, "/")
+			known := slices.ContainsFunc(repos, func(r namedRepo) bool { return r.name == of && of != "" })
+			if qualified && (!known || id == "") {
+				return inputf("%s %s: there is no repository %s; name it with --repo %s=URL", flag, name, of, of)
+			}
+		}
+	}
+	return nil
 }
 
 // outside looks images up in their own registries.

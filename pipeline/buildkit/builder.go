@@ -43,10 +43,10 @@ type Options struct {
 	CacheExport string
 	// CacheImport are repositories to read such caches from.
 	CacheImport []string
-	// Secrets that RUN --mount=type=secret may ask for, by id. A build is only
+	// Secrets that RUN --mount=type=secret may ask for, by name. A build is only
 	// given those that its order names.
 	Secrets map[string]Secret
-	// SSH agents that RUN --mount=type=ssh may ask for, by id: the socket of
+	// SSH agents that RUN --mount=type=ssh may ask for, by name: the socket of
 	// an agent, or private key files. As with secrets, the order names them.
 	SSH map[string][]string
 	// Keychain has the registries' credentials; nil is docker's configuration

@@ -15,6 +15,8 @@ import (
 	"github.com/moby/buildkit/session/secrets"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/session/sshforward/sshprovider"
+
+	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 // Secret says where a secret's value is; one of the fields is set. It is read
@@ -50,13 +52,14 @@ func (s Secret) read() ([]byte, error) {
 // granted gives a build the secrets that its order names and no others.
 type granted struct {
 	secrets map[string]Secret
-	ids     []string
+	names   map[string]string // by id
 }
 
 // GetSecret implements [secrets.SecretStore].
 func (g granted) GetSecret(_ context.Context, id string) ([]byte, error) {
-	secret, ok := g.secrets[id]
-	if !ok || !slices.Contains(g.ids, id) {
+	name, granted := g.names[id]
+	secret, ok := g.secrets[name]
+	if !ok || !granted {
 		return nil, secrets.ErrNotFound
 	}
 	value, err := secret.read()
@@ -67,14 +70,14 @@ func (g granted) GetSecret(_ context.Context, id string) ([]byte, error) {
 }
 
 // attachables are what a build may ask of us while it runs.
-func (b *Builder) attachables(secretIDs, sshIDs []string) ([]session.Attachable, error) {
+func (b *Builder) attachables(order pipeline.Order) ([]session.Attachable, error) {
 	attached := []session.Attachable{
 		b.auth,
-		secretsprovider.NewSecretProvider(granted{b.options.Secrets, secretIDs}),
+		secretsprovider.NewSecretProvider(granted{b.options.Secrets, order.Secrets}),
 	}
 	var agents []sshprovider.AgentConfig
-	for _, id := range sshIDs {
-		if paths, ok := b.options.SSH[id]; ok {
+	for id, name := range order.SSH {
+		if paths, ok := b.options.SSH[name]; ok {
 			agents = append(agents, sshprovider.AgentConfig{ID: id, Paths: slices.Clone(paths)})
 		}
 	}

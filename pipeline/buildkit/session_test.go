@@ -23,13 +23,13 @@ func TestSecrets(t *testing.T) {
 	}
 	t.Setenv("LAB_TOKEN", "env-secret")
 	b := mustNew(t, Options{Secrets: map[string]Secret{
-		"token": {Env: "LAB_TOKEN"}, "key": {File: file}, "value": {Value: []byte("plain-secret")}, "other": {Value: []byte("not-for-you")},
+		"token": {Env: "LAB_TOKEN"}, "course/key": {File: file}, "key": {Value: []byte("another-course")}, "value": {Value: []byte("plain-secret")}, "other": {Value: []byte("not-for-you")},
 	}})
 	parent := base(t, b)
 	run := "FROM parent\nRUN --mount=type=secret,id=token --mount=type=secret,id=key --mount=type=secret,id=value --mount=type=secret,id=other " +
 		"cat /run/secrets/token /run/secrets/key /run/secrets/value | wc -c > /sizes; ls /run/secrets > /names\n"
 	o := order(t, solvable(t, run, memFS{}, parent, byContent))
-	o.Build.Secrets = []string{"token", "key", "value"}
+	o.Secrets = map[string]string{"token": "token", "key": "course/key", "value": "value"}
 	img := mustBuild(t, b, o)
 	if got, _ := img.file(t, "/sizes"); strings.TrimSpace(got) != "33" {
 		t.Errorf("the secrets have %s bytes together", got)
@@ -79,7 +79,7 @@ func TestSSH(t *testing.T) {
 	if _, err := b.Build(t.Context(), o, nil); !errors.As(err, &mistake) {
 		t.Errorf("an agent that the order does not name: %v", err)
 	}
-	o.Build.SSH = []string{"default"}
+	o.SSH = map[string]string{"default": "default"}
 	mustBuild(t, b, o)
 }
 

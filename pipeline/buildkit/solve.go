@@ -74,7 +74,7 @@ func (b *Builder) solveOptions(order pipeline.Order, files *guard) (client.Solve
 	if err != nil {
 		return client.SolveOpt{}, err
 	}
-	attached, err := b.attachables(order.Build.Secrets, order.Build.SSH)
+	attached, err := b.attachables(order)
 	if err != nil {
 		return client.SolveOpt{}, err
 	}
