@@ -11,16 +11,23 @@ import (
 // move, move together in the end. The returned function waits for it and says
 // what [Pipeline.Tag] need not do again: nothing after an error, so that it
 // finds the error itself.
+//
+// While there is something to build there is time to tag, and two at a time
+// leave the processors to the builds.
 func (p *Pipeline) TagAhead(ctx context.Context, plan *layers.Plan, have map[layers.Key]Image, set layers.TagSet) (wait func() []Tagged) {
 	var reused Result
+	limit := tagLimit
 	for _, layer := range plan.Layers {
+		if layer.Step == layers.Build {
+			limit = 2
+		}
 		if image, ok := have[layer.Key]; ok && layer.Step == layers.Reuse {
 			reused.Outcomes = append(reused.Outcomes, Outcome{Layer: layer.Name, State: Reused, Image: &image})
 		}
 	}
 	done := make(chan []Tagged, 1)
 	go func() {
-		tagged, err := p.Tag(ctx, reused, set)
+		tagged, err := p.tag(ctx, reused, set, nil, limit)
 		if err != nil {
 			tagged = nil
 		}

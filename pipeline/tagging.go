@@ -26,6 +26,13 @@ var ErrTagTaken = errors.New("the tag points at another digest and is not moved"
 // the error wraps [ErrTagTaken]. After any other error nothing is returned.
 // What was tagged ahead is not tagged again.
 func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet, ahead ...Tagged) ([]Tagged, error) {
+	return p.tag(ctx, result, set, ahead, tagLimit)
+}
+
+// tagLimit is how many tags are put side by side, where nothing else is done.
+const tagLimit = 8
+
+func (p *Pipeline) tag(ctx context.Context, result Result, set layers.TagSet, ahead []Tagged, limit int) ([]Tagged, error) {
 	type point struct{ repository, name, digest string }
 	done := map[point]bool{}
 	for _, t := range ahead {
@@ -40,19 +47,19 @@ func (p *Pipeline) Tag(ctx context.Context, result Result, set layers.TagSet, ah
 			tags = append(tags, Tagged{Layer: out.Layer, Repository: p.repository(out.Layer), Name: name, Image: *out.Image})
 		}
 	}
-	tag := p.Registry.Tag
+	put := p.Registry.Tag
 	if set.Immutable {
-		tag = p.Registry.TagOnce
+		put = p.Registry.TagOnce
 	}
 	taken := make([]error, len(tags))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(8)
+	group.SetLimit(limit)
 	for i, t := range tags {
 		if done[point{t.Repository, t.Name, t.Image.Digest.String()}] {
 			continue
 		}
 		group.Go(func() error {
-			err := tag(ctx, t.Image.Repository, t.Image.Digest, t.Repository, t.Name)
+			err := put(ctx, t.Image.Repository, t.Image.Digest, t.Repository, t.Name)
 			if errors.Is(err, ErrTagTaken) {
 				taken[i] = fmt.Errorf("%s:%s: %w", t.Layer, t.Name, ErrTagTaken)
 				return nil
