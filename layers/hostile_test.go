@@ -52,6 +52,17 @@ func TestHostileDockerfiles(t *testing.T) {
 	}
 }
 
+// TestCheckComments holds that a comment which settles BuildKit's checks, and
+// which its parser reads, is no fault.
+func TestCheckComments(t *testing.T) {
+	objects := newMemory()
+	text := "# check=skip=all\nFROM scratch\n# check=skip=JSONArgsRecommended\nCMD true\n"
+	layer := oneLayer(t, map[string]Entry{"a/Dockerfile": {Mode: ModeFile, ID: objects.blob(text)}}, objects)
+	if layer.Fault != "" || layer.Key == "" {
+		t.Errorf("fault %q, key %q", layer.Fault, layer.Key)
+	}
+}
+
 // TestHostileTrees holds that no path or link leads out of the repository or
 // into a loop.
 func TestHostileTrees(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
@@ -64,7 +65,7 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 	s := &stages{text: text}
 	s.syntax, _, _, _ = parser.DetectSyntax(text)
 	var meta []instructions.ArgCommand
-	s.list, meta, err = instructions.Parse(parsed.AST, nil)
+	s.list, meta, err = instructions.Parse(parsed.AST, linter.New(&linter.Config{}))
 	if err != nil {
 		return nil, err
 	}

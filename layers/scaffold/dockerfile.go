@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/lab-layers/lab-layers/layers"
@@ -50,7 +51,7 @@ func (r *repository) readDockerfile(name string, left *int64) (*dockerfile, erro
 	if !hasFrom(parsed.AST) {
 		return nil, errNoFrom
 	}
-	list, meta, err := instructions.Parse(parsed.AST, nil)
+	list, meta, err := instructions.Parse(parsed.AST, linter.New(&linter.Config{}))
 	if err != nil {
 		return nil, fmt.Errorf("does not parse: %w", err)
 	}

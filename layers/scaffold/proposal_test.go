@@ -153,6 +153,7 @@ func TestHostile(t *testing.T) {
 	}
 	for name, files := range map[string]map[string]string{
 		"empty":            {"Dockerfile": ""},
+		"checks":           {"Dockerfile": "# check=skip=all\nFROM ubuntu\n# check=skip=all\nCMD true\n"},
 		"nothing":          {"README": "x"},
 		"deep":             {deep + "Dockerfile": "FROM ubuntu\n"},
 		"growing":          {"Dockerfile": growing},
