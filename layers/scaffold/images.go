@@ -15,6 +15,8 @@ type images struct {
 	broken []LeftOut // Dockerfiles that no image can be made of
 	byCall map[string][]*image
 	byFile map[*dockerfile][]*image
+	// affixes that owners put on names; false for those that explain too little.
+	affixes map[affix]bool
 }
 
 // newImages finds the images that the Dockerfiles make: of each its last

@@ -10,6 +10,14 @@ import (
 // repository's own, as seen from img; nil if there is none, and img itself if
 // it calls itself so.
 func (s *images) match(img *image, ref reference) *image {
+	if p := s.matchCalls(img, ref); p != nil {
+		return p
+	}
+	return s.matchAffixed(img, ref)
+}
+
+// matchCalls is match by whole names alone.
+func (s *images) matchCalls(img *image, ref reference) *image {
 	name := strings.ToLower(ref.name)
 	var best *image
 	bestScore := 0

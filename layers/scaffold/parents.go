@@ -14,6 +14,7 @@ func (s *images) findParents() {
 		s.findArguments(img)
 		s.byFile[img.file] = append(s.byFile[img.file], img)
 	}
+	s.findAffixes()
 	own := s.ownPrefixes()
 	for _, img := range s.list {
 		if img.leftOut == "" {
@@ -158,6 +159,9 @@ func (s *images) parentByReference(img *image, text string, own *prefixes) *imag
 	}
 	if doubt != "" {
 		img.doubt("%s was taken for the layer %s: %s.", text, p.name, doubt)
+	}
+	if !p.goesBy(strings.ToLower(ref.name)) {
+		img.because("Its owner's names are longer than those of the directories: %s is %s.", ref.name, p.name)
 	}
 	if pinned(ref.tag) && !slices.ContainsFunc(p.calls, func(c call) bool { return c.name == ref.name && c.tag == ref.tag }) {
 		img.doubt("FROM asks for the tag %q; the layer %s stands in for it.", ref.tag, p.name)
