@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -54,7 +55,11 @@ type source struct {
 	parent string
 	// parentConfig is the parent's image configuration (JSON).
 	parentConfig []byte
-	epoch        string // SOURCE_DATE_EPOCH, if set
+	// ownStage says that the parent is a stage of this Dockerfile, whose
+	// ONBUILD lines are still in the text.
+	ownStage bool
+	epoch    string              // SOURCE_DATE_EPOCH, if set
+	warn     linter.LintWarnFunc // nil: warnings are not asked for
 	// cacheNamespace keeps cache mounts apart; empty while planning.
 	cacheNamespace string
 }
@@ -114,6 +119,7 @@ func convert(ctx context.Context, src source, parentRef string, parentDigest dig
 		MetaResolver:   resolver,
 		LLBCaps:        &caps,
 		MainContext:    main,
+		Warn:           src.warn,
 		SourceMap:      llb.NewSourceMap(nil, src.file, "Dockerfile", src.text),
 	})
 	if err != nil {
@@ -158,7 +164,11 @@ func (m *metaResolver) used() []outsideUse {
 // ResolveImageConfig implements llb.ImageMetaResolver.
 func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	if m.src.parent != "" && sameImage(ref, m.src.parent) {
-		return m.parentRef, m.parentDigest, m.src.parentConfig, nil
+		config := m.src.parentConfig
+		if m.src.ownStage {
+			config = withoutTriggers(config)
+		}
+		return m.parentRef, m.parentDigest, config, nil
 	}
 	image, ok, err := m.outside(ctx, ref, m.src.platform)
 	if err != nil {
@@ -173,9 +183,33 @@ func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt s
 	return ref, image.Digest, image.Config, nil
 }
 
+// withoutTriggers takes ONBUILD out of an image configuration.
+func withoutTriggers(config []byte) []byte {
+	var image map[string]json.RawMessage
+	var inner map[string]json.RawMessage
+	if json.Unmarshal(config, &image) != nil || json.Unmarshal(image["config"], &inner) != nil || inner["OnBuild"] == nil {
+		return config
+	}
+	delete(inner, "OnBuild")
+	var err error
+	if image["config"], err = json.Marshal(inner); err != nil {
+		return config
+	}
+	out, err := json.Marshal(image)
+	if err != nil {
+		return config
+	}
+	return out
+}
+
 // unknownConfig describes an image of which only the reference is known. Its
 // one layer says that it is not scratch.
 func unknownConfig(platform string) []byte {
 	os, arch, _ := strings.Cut(platform, "/")
 	return fmt.Appendf(nil, `{"os":%q,"architecture":%q,"config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, os, arch, placeholder)
+}
+
+// unresolved reports whether an image counts by its reference alone.
+func unresolved(uses []outsideUse) bool {
+	return slices.ContainsFunc(uses, func(use outsideUse) bool { return use.Digest == "" })
 }

@@ -87,20 +87,32 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	}
 	src := source{original: st.text, text: st.text, file: layer.Dockerfile, target: layer.Target, args: layer.Args, platform: p.platform, epoch: p.epoch()}
 	if parent != nil {
-		var err error
-		src.text, src.parent, err = st.replaced(target, layer.From, parent.Target, parent.Dockerfile == layer.Dockerfile)
+		sameFile := parent.Dockerfile == layer.Dockerfile
+		stage, ref, err := st.replaced(target, layer.From, parent.Target, sameFile)
 		if err != nil {
 			return nil, faultf("%s: %w", layer.Dockerfile, err)
 		}
-		src.parentConfig = withLayer(parent.inputs.graph.image)
+		if stage >= 0 {
+			src.ownStage = sameFile && stage == st.find(parent.Target)
+			var args map[string]argument
+			if src.ownStage {
+				if args, err = st.arguments(ctx, stage, parent.inputs.graph.src, layer.Args, p.outside); err != nil {
+					return nil, conversionFault(layer, err)
+				}
+			}
+			src.text = st.replace(stage, args)
+		}
+		src.parent, src.parentConfig = ref, withLayer(parent.inputs.graph.image)
 	}
 	c, err := convert(ctx, src, parentImage, placeholder, p.outside, nil)
 	if err != nil {
-		var outside *outsideError
-		if errors.As(err, &outside) {
-			return nil, err
+		return nil, conversionFault(layer, err)
+	}
+	// What an unknown image sets would be a warning here.
+	if strict(st.text) && !unresolved(c.outside) && (parent == nil || !parent.unknown) {
+		if err := lint(ctx, src, p.outside); err != nil {
+			return nil, conversionFault(layer, err)
 		}
-		return nil, faultf("%s: %w", layer.Dockerfile, located(err))
 	}
 	g, err := newGraph(c, src)
 	if err != nil {
@@ -111,6 +123,16 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	}
 	p.graphs.Add(name, g)
 	return g, nil
+}
+
+// conversionFault tells a failed look-up of an image from a mistake in the
+// Dockerfile.
+func conversionFault(layer Layer, err error) error {
+	var outside *outsideError
+	if errors.As(err, &outside) {
+		return err
+	}
+	return faultf("%s: %w", layer.Dockerfile, located(err))
 }
 
 // current reports whether the images outside are still those that the
@@ -142,7 +164,7 @@ func withLayer(config []byte) []byte {
 
 // locate finds the context directory and its ignore file: the one named after
 // the Dockerfile replaces the context's own, it does not add to it.
-func (p *pass) locate(in *inputs) error {
+func (p *pass) locate(in *inputs, out *PlannedLayer) error {
 	dir, err := p.tree.follow(in.layer.Context)
 	if err != nil || !dir.IsDir() {
 		return faultf("context %s is not a directory at this commit", in.layer.Context)
@@ -150,19 +172,44 @@ func (p *pass) locate(in *inputs) error {
 	in.tree = Tree{Objects: p.tree.Objects, Root: dir.ID}
 	in.filter.follow = in.graph.follow
 	for _, name := range []string{in.layer.Dockerfile + ".dockerignore", path.Join(in.layer.Context, ".dockerignore")} {
-		entry, err := p.tree.follow(name)
-		if err == nil && entry.IsDir() {
-			continue // BuildKit reads no patterns from it either
+		id, ok, err := p.ignoreFile(name, out)
+		if err == nil && ok {
+			in.filter.ignore, err = p.ignore(id)
 		}
-		if err == nil {
-			in.filter.ignore, err = p.ignore(entry.ID)
-		}
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return faultf("%s: %w", name, err)
 		}
+		if ok {
+			return nil
+		}
+	}
+	return nil
+}
+
+// ignoreFile finds an ignore file as BuildKit does, which has no more than the
+// file's directory: a link never leads out of it, and what is no file in the
+// end counts as none.
+func (p *pass) ignoreFile(name string, out *PlannedLayer) (id ObjectID, ok bool, err error) {
+	dir, err := p.tree.follow(path.Dir(name))
+	if err != nil || !dir.IsDir() {
+		return "", false, onlyHoles(err)
+	}
+	inside := Tree{Objects: p.tree.Objects, Root: dir.ID}
+	entry, err := inside.follow(path.Base(name))
+	if err == nil && !entry.IsDir() && entry.Mode != ModeSubmodule {
+		return entry.ID, true, nil
+	}
+	if link, err := inside.Entry(path.Base(name)); err == nil && link.Mode == ModeSymlink {
+		out.note("%s is a link to no file within its directory, which is all that BuildKit sees: it counts as missing", name)
+	}
+	return "", false, onlyHoles(err)
+}
+
+// onlyHoles keeps an error only if it is the object database's.
+func onlyHoles(err error) error {
+	var hole *objectError
+	if errors.As(err, &hole) {
+		return err
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer
 		out.unknown = out.unknown || parent.unknown
 	}
 	if in.graph.local {
-		if err := p.locate(in); err != nil {
+		if err := p.locate(in, out); err != nil {
 			return err
 		}
 		if out.unknown && st.open {

@@ -194,61 +194,31 @@ func (s *stages) standsOn(i, j int) bool {
 	return i == j
 }
 
-// replace returns the Dockerfile with stage i standing for the image
-// parentImage. Lines keep their numbers, so that places still tell the truth.
-// The stage's ARG lines stay: stages built on it inherit them, which an image
-// cannot carry.
-func (s *stages) replace(i int) []byte {
-	lines := bytes.Split(s.text, []byte("\n"))
-	first := startLine(s.list[i].Location)
-	last := len(lines)
-	if i+1 < len(s.list) {
-		last = startLine(s.list[i+1].Location) - 1
-	}
-	keep := map[int]bool{}
-	for _, cmd := range s.list[i].Commands {
-		if arg, ok := cmd.(*instructions.ArgCommand); ok {
-			for _, r := range arg.Location() {
-				for n := r.Start.Line; n <= r.End.Line; n++ {
-					keep[n] = true
-				}
-			}
-		}
-	}
-	for n := first; n <= last; n++ {
-		if !keep[n] {
-			lines[n-1] = nil
-		}
-	}
-	lines[first-1] = []byte("FROM " + parentImage + " AS " + s.list[i].Name)
-	return bytes.Join(lines, []byte("\n"))
-}
-
-// replaced finds what a parent layer's image stands in for: the text to
-// convert and the image reference in it that the parent replaces.
-func (s *stages) replaced(target int, from, parentTarget string, sameFile bool) (text []byte, ref string, err error) {
+// replaced finds what a parent layer's image stands in for: a stage, or -1, and
+// the image reference that is to be converted in its place.
+func (s *stages) replaced(target int, from, parentTarget string, sameFile bool) (stage int, ref string, err error) {
 	switch {
 	case from != "":
 		if j := s.find(from); j >= 0 && j != target && s.list[j].Name != "" {
-			return s.replace(j), parentImage, nil
+			return j, parentImage, nil
 		}
 		for i, stage := range s.list {
 			if from == stage.BaseName || from == s.bases[i] || sameImage(from, s.bases[i]) {
-				return s.text, s.bases[i], nil
+				return -1, s.bases[i], nil
 			}
 		}
-		return s.text, from, nil // a COPY --from or mount of that image
+		return -1, from, nil // a COPY --from or mount of that image
 	case sameFile:
 		j := s.find(parentTarget)
 		if j >= 0 && j != target && s.list[j].Name != "" && s.standsOn(target, j) {
-			return s.replace(j), parentImage, nil
+			return j, parentImage, nil
 		}
 	}
 	ground := s.ground(target)
 	if ground == scratch {
-		return nil, "", errors.New("stands on scratch, so its parent is not used: name the reference that the parent stands in for with \"from\", or take \"parent\" out")
+		return -1, "", errors.New("stands on scratch, so its parent is not used: name the reference that the parent stands in for with \"from\", or take \"parent\" out")
 	}
-	return s.text, ground, nil
+	return -1, ground, nil
 }
 
 // sameImage reports whether two references name one image once the default

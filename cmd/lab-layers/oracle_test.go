@@ -106,21 +106,9 @@ type oracle struct {
 // judge plans a state, and has BuildKit build it.
 func (o *oracle) judge(state checkout) judged {
 	o.t.Helper()
-	dir := o.write(state)
 	j := judged{keys: map[string]layers.Key{}, outcomes: map[string]string{}}
-	os.Remove(o.path("repo/index"))
-	o.git("add", "-A", "-f", ".")
-	root, err := layers.ParseObjectID(o.git("write-tree"))
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	cfg, err := layers.ParseConfig("lab-layers.yaml", []byte(state["lab-layers.yaml"].data))
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	if j.plan, err = o.planner.Plan(o.t.Context(), layers.Tree{Objects: o.objects.Objects(), Root: root}, cfg); err != nil {
-		o.t.Fatalf("plan: %v\n%s", err, state)
-	}
+	var dir string
+	dir, j.plan, _ = o.plan(state)
 	for _, l := range j.plan.Layers {
 		j.keys[string(l.Name)] = l.Key
 	}
@@ -134,6 +122,26 @@ func (o *oracle) judge(state checkout) judged {
 			map[string]string{"context:base": "docker-image://" + o.host + "/tools@" + j.outcomes["base"]})
 	}
 	return j
+}
+
+// plan checks a state out and plans it.
+func (o *oracle) plan(state checkout) (dir string, plan *layers.Plan, cfg *layers.Config) {
+	o.t.Helper()
+	dir = o.write(state)
+	os.Remove(o.path("repo/index"))
+	o.git("add", "-A", "-f", ".")
+	root, err := layers.ParseObjectID(o.git("write-tree"))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if cfg, err = layers.ParseConfig("lab-layers.yaml", []byte(state["lab-layers.yaml"].data)); err != nil {
+		o.t.Fatal(err)
+	}
+	plan, err = o.planner.Plan(o.t.Context(), layers.Tree{Objects: o.objects.Objects(), Root: root}, cfg)
+	if err != nil {
+		o.t.Fatalf("plan: %v\n%s", err, state)
+	}
+	return dir, plan, cfg
 }
 
 // solve does what "buildctl build --frontend dockerfile.v0 --no-cache" does. It

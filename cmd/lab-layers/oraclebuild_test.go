@@ -228,11 +228,15 @@ func (o *oracle) list(ref string) string {
 			if err != nil {
 				o.t.Fatal(err)
 			}
-			sum := sha256.New()
-			if _, err := io.Copy(sum, files); err != nil {
+			content, err := io.ReadAll(files)
+			if err != nil {
 				o.t.Fatal(err)
 			}
-			fmt.Fprintf(&out, "%d %c %o %d:%d %d %d %.6x %q %q\n", i, h.Typeflag, h.Mode, h.Uid, h.Gid, h.Size, h.ModTime.Unix(), sum.Sum(nil), h.Name, h.Linkname)
+			fmt.Fprintf(&out, "%d %c %o %d:%d %d %d %.6x %q %q", i, h.Typeflag, h.Mode, h.Uid, h.Gid, h.Size, h.ModTime.Unix(), sha256.Sum256(content), h.Name, h.Linkname)
+			if len(content) < 1000 {
+				fmt.Fprintf(&out, " %q", content)
+			}
+			out.WriteString("\n")
 		}
 		r.Close()
 	}
