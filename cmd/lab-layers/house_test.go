@@ -12,16 +12,17 @@ const module = "github.com/lab-layers/lab-layers/"
 // ours. Only this command joins implementations.
 func TestHouse(t *testing.T) {
 	allowed := map[string][]string{
-		"layers":                 {},
-		"layers/scaffold":        {"layers"},
-		"pipeline":               {"layers"},
-		"pipeline/buildkit":      {"layers", "pipeline"},
-		"pipeline/registry":      {"layers", "pipeline"},
-		"pipeline/inventory":     {"layers", "pipeline"},
-		"agent":                  {"layers", "pipeline"},
-		"agent/git":              {"layers"},
-		"agent/postgres":         {"agent", "layers", "pipeline"},
-		"agent/postgres/cluster": {},
+		"layers":                   {},
+		"layers/scaffold":          {"layers"},
+		"pipeline":                 {"layers"},
+		"pipeline/buildkit":        {"layers", "pipeline"},
+		"pipeline/buildkit/daemon": {"pipeline/child"},
+		"pipeline/registry":        {"layers", "pipeline"},
+		"pipeline/inventory":       {"layers", "pipeline"},
+		"agent":                    {"layers", "pipeline"},
+		"agent/git":                {"layers"},
+		"agent/postgres":           {"agent", "layers", "pipeline"},
+		"agent/postgres/cluster":   {"pipeline/child"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {

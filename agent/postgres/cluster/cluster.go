@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/lab-layers/lab-layers/pipeline/child"
 )
 
 // Options say how to run a cluster.
@@ -57,7 +59,7 @@ type Cluster struct {
 	options Options
 	place   *place
 	bin     string
-	process *process
+	process *child.Process
 }
 
 // Start makes the cluster if there is none, runs it, and waits until it
@@ -127,9 +129,9 @@ func (c *Cluster) run(ctx context.Context) error {
 		return err
 	}
 	if err := c.await(ctx); err != nil {
-		c.process.signal(syscall.SIGQUIT)
-		<-c.process.ended
-		return c.process.because(err)
+		c.process.Signal(syscall.SIGQUIT)
+		<-c.process.Done()
+		return c.process.Because(err)
 	}
 	return nil
 }
@@ -165,12 +167,8 @@ func settings() []string {
 func (c *Cluster) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it did not answer within %s", startLimit))
 	defer cancel()
-	ctx, ended := context.WithCancelCause(ctx)
-	defer ended(nil)
-	stop := context.AfterFunc(c.process.life, func() { ended(errors.New("it ended at once")) })
-	defer stop()
 	var last error
-	err := every(ctx, func() error {
+	err := c.process.Await(ctx, func(ctx context.Context) error {
 		conn, err := pgconn.Connect(ctx, c.URL())
 		if err == nil {
 			return conn.Close(ctx)
@@ -196,11 +194,11 @@ func (c *Cluster) URL() string {
 }
 
 // Done is closed when the server has ended.
-func (c *Cluster) Done() <-chan struct{} { return c.process.ended }
+func (c *Cluster) Done() <-chan struct{} { return c.process.Done() }
 
 // Err says how the server ended, with its last lines, once Done is closed.
 func (c *Cluster) Err() error {
-	return fmt.Errorf("PostgreSQL: %w", c.process.because(errors.New("ended")))
+	return fmt.Errorf("PostgreSQL: %w", c.process.Because(errors.New("ended")))
 }
 
 // Stop ends the cluster: it breaks off what runs and writes everything down;
@@ -209,12 +207,11 @@ func (c *Cluster) Err() error {
 // follow within moments; the next start waits for them.
 func (c *Cluster) Stop(ctx context.Context) {
 	defer c.place.leave()
-	if c.process.end(ctx, syscall.SIGINT) { // PostgreSQL's fast shutdown
+	if end(ctx, c.process, syscall.SIGINT) { // PostgreSQL's fast shutdown
 		return
 	}
-	if c.process.end(context.WithoutCancel(ctx), syscall.SIGQUIT) { // its immediate one
+	if end(context.WithoutCancel(ctx), c.process, syscall.SIGQUIT) { // its immediate one
 		return
 	}
-	c.process.signal(syscall.SIGKILL)
-	<-c.process.ended
+	c.process.Kill()
 }

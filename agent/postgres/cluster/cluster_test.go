@@ -173,13 +173,13 @@ func TestForeignServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer foreign.end(context.Background(), syscall.SIGQUIT)
+	defer end(context.Background(), foreign, syscall.SIGQUIT)
 	eventually(t, "the foreign server has a pid file", func() bool {
 		text, err := os.ReadFile(filepath.Join(c.place.data, "postmaster.pid"))
 		return err == nil && strings.Contains(string(text), "ready")
 	})
 	_, err = Start(t.Context(), Options{DataDir: dir})
-	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), strconv.Itoa(foreign.cmd.Process.Pid)) {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), strconv.Itoa(foreign.PID())) {
 		t.Errorf("start says: %v", err)
 	}
 }
@@ -193,8 +193,8 @@ func TestStalePID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sleep.end(context.Background(), syscall.SIGKILL)
-	stale := fmt.Sprintf("%d\n/proc/self/fd/3\n1\n5432\n", sleep.cmd.Process.Pid)
+	defer sleep.Kill()
+	stale := fmt.Sprintf("%d\n/proc/self/fd/3\n1\n5432\n", sleep.PID())
 	for _, name := range []string{"data/postmaster.pid", "socket/.s.PGSQL.5432.lock"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(stale), 0o644); err != nil {
 			t.Fatal(err)
@@ -309,17 +309,5 @@ func TestURLNamesTheSocket(t *testing.T) {
 	}
 	if got := u.Query().Get("host"); got != "/a b/socket" || u.User.Username() != superuser {
 		t.Errorf("the URL is %s", c.URL())
-	}
-}
-
-func TestOutputKeepsTheEnd(t *testing.T) {
-	var o output
-	for i := range 100 {
-		fmt.Fprintf(&o, "li")
-		fmt.Fprintf(&o, "ne %d\n%s\n", i, strings.Repeat("x", 2*maxLine))
-	}
-	lines := o.last()
-	if len(lines) != keptLines || lines[keptLines-2] != "line 99" || len(lines[keptLines-1]) != maxLine {
-		t.Errorf("%d lines, %q, the last of %d bytes", len(lines), lines[keptLines-2], len(lines[keptLines-1]))
 	}
 }

@@ -39,14 +39,14 @@ func (p *place) create(ctx context.Context, bin string, log *slog.Logger) error 
 		return err
 	}
 	select {
-	case <-initdb.ended:
+	case <-initdb.Done():
 	case <-ctx.Done():
-		initdb.signal(syscall.SIGTERM)
-		<-initdb.ended
+		initdb.Signal(syscall.SIGTERM)
+		<-initdb.Done()
 		return context.Cause(ctx)
 	}
-	if initdb.exit != nil {
-		return initdb.because(fmt.Errorf("initdb: %w", initdb.exit))
+	if err := initdb.Exit(); err != nil {
+		return initdb.Because(fmt.Errorf("initdb: %w", err))
 	}
 	if err := os.Rename(aside, p.data); err != nil {
 		return err

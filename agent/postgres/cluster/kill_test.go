@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/pipeline/child"
 )
 
 // agentDir, if set, makes the test binary an agent with a cluster in that
@@ -73,7 +75,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	err := every(ctx, func() error {
+	err := child.Every(ctx, func() error {
 		if !ok() {
 			return os.ErrNotExist
 		}
@@ -218,7 +220,7 @@ func TestKeep(t *testing.T) {
 		defer close(kept)
 		Keep(ctx, c, func(err error) { lost <- err })
 	}()
-	if err := c.process.cmd.Process.Kill(); err != nil {
+	if err := syscall.Kill(c.process.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-lost; !strings.Contains(err.Error(), "signal: killed") {

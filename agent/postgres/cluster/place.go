@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/lab-layers/lab-layers/pipeline/child"
 )
 
 // maxSocketPath is the longest socket path that the kernel takes, in bytes
@@ -48,7 +50,7 @@ func openPlace(ctx context.Context, root string) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(ctx, p.lock, lockLimit); err != nil {
+	if err := child.Lock(ctx, p.lock, lockLimit, ErrInUse); err != nil {
 		p.lock.Close()
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (p *place) openData(ctx context.Context, dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(ctx, f, dataLimit); err != nil {
+	if err := child.Lock(ctx, f, dataLimit, ErrInUse); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 	"time"
 
 	"github.com/moby/buildkit/client"
+
+	"github.com/lab-layers/lab-layers/pipeline/child"
 )
 
 // Options say how to run a buildkitd.
@@ -65,7 +68,7 @@ const (
 type Daemon struct {
 	options Options
 	socket  string
-	process *process
+	process *child.Process
 }
 
 // Start runs a buildkitd and waits until it answers. The error wraps [ErrInUse]
@@ -113,17 +116,21 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err := os.Remove(d.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	d.process, err = spawn(o.Logger, lock, binary, arguments(o, config, sockets))
+	cmd, err := isolated(binary, arguments(o, config, sockets))
+	if err != nil {
+		return nil, err
+	}
+	cmd.ExtraFiles = []*os.File{lock}
+	d.process, err = child.Start(cmd, o.Logger)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.await(ctx); err != nil {
-		d.process.kill()
-		<-d.process.ended
-		if d.process.output.contains("another instance running") {
+		d.process.Kill()
+		if d.process.Said("another instance running") {
 			return nil, fmt.Errorf("%s: %w", o.Root, ErrInUse) // one not started by us
 		}
-		return nil, d.process.because(err)
+		return nil, d.process.Because(err)
 	}
 	return d, nil
 }
@@ -150,7 +157,14 @@ func arguments(o Options, config, sockets string) []string {
 func (d *Daemon) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it did not answer within %s", startLimit))
 	defer cancel()
-	if err := awaitSocket(ctx, d.socket, d.process.ended); err != nil {
+	err := d.process.Await(ctx, func(context.Context) error {
+		conn, err := net.Dial("unix", d.socket)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	c, err := client.New(ctx, d.Address())
@@ -167,11 +181,11 @@ func (d *Daemon) await(ctx context.Context) error {
 func (d *Daemon) Address() string { return "unix://" + d.socket }
 
 // Done is closed when the daemon has ended.
-func (d *Daemon) Done() <-chan struct{} { return d.process.ended }
+func (d *Daemon) Done() <-chan struct{} { return d.process.Done() }
 
 // Err says how the daemon ended, with its last lines, once Done is closed.
 func (d *Daemon) Err() error {
-	return fmt.Errorf("buildkitd: %w", d.process.because(errors.New("ended")))
+	return fmt.Errorf("buildkitd: %w", d.process.Because(errors.New("ended")))
 }
 
 // Stop ends the daemon: politely first, by force when ctx ends or after some
@@ -179,12 +193,8 @@ func (d *Daemon) Err() error {
 func (d *Daemon) Stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	d.process.signal(syscall.SIGTERM)
-	select {
-	case <-d.process.ended:
-	case <-ctx.Done():
-		d.process.kill()
-		<-d.process.ended
+	if !d.process.End(ctx, syscall.SIGTERM) {
+		d.process.Kill()
 	}
 	sweepCgroups(d.options.Root)
 }

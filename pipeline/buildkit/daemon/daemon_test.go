@@ -19,6 +19,8 @@ import (
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
+
+	"github.com/lab-layers/lab-layers/pipeline/child"
 )
 
 // agentRoot, if set, makes the test binary an agent that is to be killed.
@@ -104,7 +106,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	err := every(ctx, func() error {
+	err := child.Every(ctx, func() error {
 		if !ok() {
 			return errors.New("not yet")
 		}
@@ -211,7 +213,7 @@ func TestLogger(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	d := mustStart(t, Options{Binary: binary(t), Root: root(t)})
-	address, first := d.Address(), d.process.cmd.Process.Pid
+	address, first := d.Address(), d.process.PID()
 	ctx, cancel := context.WithCancel(t.Context())
 	lost := make(chan error, 10)
 	kept := make(chan struct{})
@@ -316,18 +318,4 @@ func agent(root string) {
 	}()
 	_, err = c.Solve(ctx, def, client.SolveOpt{}, status)
 	panic(err)
-}
-
-func TestOutputKeepsTheEnd(t *testing.T) {
-	var o output
-	long := strings.Repeat("x", 2*maxLine)
-	for i := range 100 {
-		io.WriteString(&o, "line "+strconv.Itoa(i))
-		io.WriteString(&o, "\n"+long[:10])
-		io.WriteString(&o, long+"\n")
-	}
-	lines := o.last()
-	if len(lines) != keptLines || lines[keptLines-2] != "line 99" || len(lines[keptLines-1]) != maxLine {
-		t.Errorf("%d lines, %q, the last of %d bytes", len(lines), lines[keptLines-2], len(lines[keptLines-1]))
-	}
 }
