@@ -19,6 +19,7 @@ import (
 type Carrier struct {
 	Planner  *layers.Planner
 	Pipeline *pipeline.Pipeline
+	Records  Records
 	// Namespaces of the repositories' images, by URL; see
 	// [pipeline.Pipeline.Namespace].
 	Namespaces map[string]string
@@ -77,11 +78,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk Trunk
 	if err != nil {
 		return Verdict{}, err
 	}
-	before := run.Move.Old
-	if before == "" && run.Move.Ref != trunk.Ref {
-		before = trunk.Commit
-	}
-	if err := c.explain(ctx, source, before, plan); err != nil {
+	if err := c.explain(ctx, source, run, trunk, plan); err != nil {
 		return Verdict{}, err
 	}
 	verdict, err := c.Make(ctx, source, run, plan, tags, c.Grant(source, run.Move.Ref, trunk), progress)
@@ -228,19 +225,6 @@ func (c *Carrier) config(ctx context.Context, source Source, commit layers.Commi
 func IsMistake(err error) bool {
 	var wrong *mistake
 	return errors.As(err, &wrong)
-}
-
-// explain gives a plan its reasons, against an earlier commit. They are for
-// people: where that commit cannot be read any more, everything is new.
-func (c *Carrier) explain(ctx context.Context, source Source, old layers.Commit, plan *layers.Plan) error {
-	var before *layers.Plan
-	if old != "" {
-		var err error
-		if before, _, err = c.plan(ctx, source, old); err != nil {
-			before = nil
-		}
-	}
-	return c.Planner.Compare(ctx, before, plan)
 }
 
 // judge turns outcomes into a state. Its error is the infrastructure's.

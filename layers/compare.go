@@ -16,6 +16,13 @@ import (
 // means that there was nothing before. It reads trees again only for layers
 // whose keys differ.
 func (p *Planner) Compare(ctx context.Context, from, to *Plan) error {
+	return p.CompareRecorded(ctx, nil, from, to)
+}
+
+// CompareRecorded does so where it was recorded what the layers were at from's
+// commit: then those keys and images from outside count, whatever the outside
+// shows today. Layers that were not recorded are compared as Compare does.
+func (p *Planner) CompareRecorded(ctx context.Context, recorded map[Name]Recorded, from, to *Plan) error {
 	before := map[Name]*PlannedLayer{}
 	if from != nil {
 		to.From = from.To
@@ -29,6 +36,17 @@ func (p *Planner) Compare(ctx context.Context, from, to *Plan) error {
 			continue
 		}
 		old := before[layer.Name]
+		if record, ok := recorded[layer.Name]; ok {
+			layer.PreviousKey = record.Key
+			if record.Key == layer.Key {
+				continue
+			}
+			if old == nil || old.inputs == nil {
+				layer.note("the commit before cannot be read any more: which files changed is not known")
+				old = layer
+			}
+			old = old.as(record, recorded)
+		}
 		if old == nil || old.inputs == nil {
 			layer.because(ReasonNew, "there was no such layer before")
 			continue
@@ -39,6 +57,9 @@ func (p *Planner) Compare(ctx context.Context, from, to *Plan) error {
 		}
 		if err := layer.explain(ctx, p, old); err != nil {
 			return fmt.Errorf("explain %s: %w", layer.Name, err)
+		}
+		if len(layer.Reasons) == 0 && from != nil {
+			layer.note("its inputs are those of before, but not its key: the settings changed, or lab-layers itself")
 		}
 	}
 	return nil
@@ -131,6 +152,8 @@ func (l *PlannedLayer) explainDockerfile(was, is *inputs) {
 	gone, come := difference(was.graph.ops, is.graph.ops), difference(is.graph.ops, was.graph.ops)
 	for i := range max(len(gone), len(come)) {
 		switch {
+		case i < len(gone) && i < len(come) && gone[i].instruction == come[i].instruction && come[i].outside():
+			// told already
 		case i < len(gone) && i < len(come) && gone[i].instruction == come[i].instruction:
 			l.because(ReasonDockerfile, "line %d: what %s expands to", come[i].line, come[i].instruction)
 		case i >= len(gone):

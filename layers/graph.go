@@ -54,7 +54,7 @@ func newGraph(c *converted, src source) (*graph, error) {
 		if src := vertex.GetSource(); src != nil {
 			o.source = src.Identifier
 			o.local = strings.HasPrefix(src.Identifier, "local://")
-			o.parent = c.parent != "" && src.Identifier == "docker-image://"+c.parent
+			o.parent = c.parent != "" && src.Identifier == imageScheme+c.parent
 			if o.local {
 				g.local = true
 				if follow := src.Attrs[pb.AttrFollowPaths]; follow != "" {

@@ -8,6 +8,8 @@ type Plan struct {
 	From   Commit          `json:"from"`
 	To     Commit          `json:"to"`
 	Layers []*PlannedLayer `json:"layers"`
+
+	outside Outside // as it answered the planner
 }
 
 // Step is what is to be done about a layer.

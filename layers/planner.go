@@ -80,8 +80,25 @@ func cache[K comparable, V any](size int) *lru.Cache[K, V] {
 //
 // The error says that the tree or an image outside could not be read.
 func (p *Planner) Plan(ctx context.Context, tree Tree, cfg *Config) (*Plan, error) {
-	pass := &pass{Planner: p, tree: tree, platform: cfg.Platform, outside: once(p.outside)}
-	plan := &Plan{Layers: make([]*PlannedLayer, len(cfg.Layers))}
+	return p.plan(ctx, tree, cfg, once(p.outside))
+}
+
+// PlanBefore plans what was before another plan, to compare them. It takes
+// images outside to be what that plan took them to be; others that cannot be
+// looked up count by their reference.
+func (p *Planner) PlanBefore(ctx context.Context, tree Tree, cfg *Config, plan *Plan) (*Plan, error) {
+	return p.plan(ctx, tree, cfg, func(ctx context.Context, ref, platform string) (OutsideImage, bool, error) {
+		image, ok, err := plan.outside(ctx, ref, platform)
+		if err != nil && ctx.Err() == nil {
+			return OutsideImage{}, false, nil
+		}
+		return image, ok, err
+	})
+}
+
+func (p *Planner) plan(ctx context.Context, tree Tree, cfg *Config, outside Outside) (*Plan, error) {
+	pass := &pass{Planner: p, tree: tree, platform: cfg.Platform, outside: outside}
+	plan := &Plan{Layers: make([]*PlannedLayer, len(cfg.Layers)), outside: outside}
 	planned := make(map[Name]*PlannedLayer, len(cfg.Layers))
 	done := make(map[Name]chan struct{}, len(cfg.Layers))
 	for i, layer := range cfg.Layers {

@@ -213,19 +213,22 @@ func TestSnapshotAgain(t *testing.T) {
 	}
 }
 
-func TestPreviousSnapshot(t *testing.T) {
+func TestRecorded(t *testing.T) {
 	s := newStore(t)
 	ref := layers.Ref("refs/heads/odd\xff")
-	v := build(t, s, ref, "", "a", nil)
-	repository := v.Snapshot.Repository
-	if got := must[*agent.Snapshot](t)(s.PreviousSnapshot(t.Context(), repository, "refs/heads/new")); got != nil {
-		t.Errorf("a new ref has %+v", got)
+	first := build(t, s, ref, "", "a", nil)
+	repository := first.Snapshot.Repository
+	recorded := func(ref layers.Ref, before agent.RunID) *agent.Recorded {
+		t.Helper()
+		return must[*agent.Recorded](t)(s.Recorded(t.Context(), repository, ref, before))
 	}
-	build(t, s, ref, "a", "b", map[string]string{"gpt": "2"})
+	if got := recorded(ref, first.Run); got != nil {
+		t.Errorf("before the first run there was %+v", got)
+	}
+	second := build(t, s, ref, "a", "b", map[string]string{"gpt": "2"})
 	build(t, s, "refs/heads/other", "", "c", nil)
-	got := must[*agent.Snapshot](t)(s.PreviousSnapshot(t.Context(), repository, ref))
-	if got == nil || got.Commit != commit("b") || got.Images["gpt"].Key != key("gpt2") {
-		t.Errorf("the ref has %+v", got)
+	if got := recorded("refs/heads/new", second.Run+9); got != nil {
+		t.Errorf("a new ref has %+v", got)
 	}
 	// A run without images changes nothing.
 	push(t, s, ref, "b", "d")
@@ -233,8 +236,18 @@ func TestPreviousSnapshot(t *testing.T) {
 	if err := s.Finish(t.Context(), "one", agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "lab-layers.yaml: bad"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := must[*agent.Snapshot](t)(s.PreviousSnapshot(t.Context(), repository, ref)); got.Commit != commit("b") {
-		t.Errorf("the ref has %+v", got)
+	for before, want := range map[agent.RunID]struct {
+		commit layers.Commit
+		gpt    layers.Key
+	}{
+		second.Run: {commit("a"), key("gpt")},
+		run.ID:     {commit("b"), key("gpt2")},
+		run.ID + 1: {commit("b"), key("gpt2")},
+	} {
+		got := recorded(ref, before)
+		if got == nil || got.Commit != want.commit || got.Layers["gpt"].Key != want.gpt || len(got.Layers) != 4 {
+			t.Errorf("before run %d there was %+v", before, got)
+		}
 	}
 	if got := must[*agent.Snapshot](t)(s.Snapshot(t.Context(), repository, commit("d"))); got != nil {
 		t.Errorf("the failed commit has %+v", got)

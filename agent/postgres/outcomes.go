@@ -21,27 +21,28 @@ const (
 // outcomeRow is a row of run_layers as JSON, which goes to PostgreSQL much
 // faster in one piece than row by row.
 type outcomeRow struct {
-	Position         int                  `json:"position"`
-	Layer            layers.Name          `json:"layer"`
-	Kind             *string              `json:"kind"`
-	Parent           *layers.Name         `json:"parent"`
-	State            string               `json:"state"`
-	Key              *string              `json:"key"`
-	PreviousKey      *string              `json:"previous_key"`
-	ImageKey         layers.Key           `json:"image_key"`
-	ImageDigest      digest.Digest        `json:"image_digest"`
-	Reasons          []layers.Reason      `json:"reasons"`
-	ChangedPaths     []string             `json:"changed_paths"`
-	RebuildFrom      *layers.Instruction  `json:"rebuild_from,omitempty"`
-	Notes            []string             `json:"notes"`
-	Seconds          float64              `json:"seconds"`
-	Steps            []pipeline.BuildStep `json:"steps"`
-	Log              string               `json:"log"`
-	Error            *string              `json:"error"`
-	ErrorFile        *string              `json:"error_file"`
-	ErrorLine        *int                 `json:"error_line"`
-	ErrorInstruction *string              `json:"error_instruction"`
-	ErrorTail        []string             `json:"error_tail,omitempty"`
+	Position         int                      `json:"position"`
+	Layer            layers.Name              `json:"layer"`
+	Kind             *string                  `json:"kind"`
+	Parent           *layers.Name             `json:"parent"`
+	State            string                   `json:"state"`
+	Key              *string                  `json:"key"`
+	PreviousKey      *string                  `json:"previous_key"`
+	Outside          map[string]digest.Digest `json:"outside"`
+	ImageKey         layers.Key               `json:"image_key"`
+	ImageDigest      digest.Digest            `json:"image_digest"`
+	Reasons          []layers.Reason          `json:"reasons"`
+	ChangedPaths     []string                 `json:"changed_paths"`
+	RebuildFrom      *layers.Instruction      `json:"rebuild_from,omitempty"`
+	Notes            []string                 `json:"notes"`
+	Seconds          float64                  `json:"seconds"`
+	Steps            []pipeline.BuildStep     `json:"steps"`
+	Log              string                   `json:"log"`
+	Error            *string                  `json:"error"`
+	ErrorFile        *string                  `json:"error_file"`
+	ErrorLine        *int                     `json:"error_line"`
+	ErrorInstruction *string                  `json:"error_instruction"`
+	ErrorTail        []string                 `json:"error_tail,omitempty"`
 }
 
 func writeOutcomes(batch *pgx.Batch, v agent.Verdict) error {
@@ -64,14 +65,14 @@ func writeOutcomes(batch *pgx.Batch, v agent.Verdict) error {
 		if err != nil {
 			return err
 		}
-		batch.Queue(`insert into run_layers (run, position, layer, kind, parent, state, key, previous_key, image,
+		batch.Queue(`insert into run_layers (run, position, layer, kind, parent, state, key, previous_key, outside, image,
 				reasons, changed_paths, rebuild_from, notes, seconds, steps, log,
 				error, error_file, error_line, error_instruction, error_tail)
-			select $1, o.position, o.layer, o.kind, o.parent, o.state, o.key, o.previous_key, i.id,
+			select $1, o.position, o.layer, o.kind, o.parent, o.state, o.key, o.previous_key, o.outside, i.id,
 				o.reasons, o.changed_paths, o.rebuild_from, o.notes, o.seconds, o.steps, o.log,
 				o.error, o.error_file, o.error_line, o.error_instruction, o.error_tail
 			from json_to_recordset($2) as o(position int, layer text, kind text, parent text, state text,
-				key text, previous_key text, image_key text, image_digest text,
+				key text, previous_key text, outside jsonb, image_key text, image_digest text,
 				reasons jsonb, changed_paths jsonb, rebuild_from jsonb, notes jsonb, seconds float8, steps jsonb, log text,
 				error text, error_file text, error_line int, error_instruction text, error_tail jsonb)
 			left join images i on i.key = o.image_key and i.digest = o.image_digest`, v.Run, text)
@@ -87,11 +88,14 @@ func newOutcomeRow(position int, out pipeline.Outcome, planned *layers.PlannedLa
 	}
 	row := outcomeRow{
 		Position: position, Layer: out.Layer, Kind: orNull(planned.Kind), Parent: planned.Parent, State: string(out.State),
-		Key: orNull(planned.Key), PreviousKey: orNull(planned.PreviousKey),
+		Key: orNull(planned.Key), PreviousKey: orNull(planned.PreviousKey), Outside: planned.Outside(),
 		Reasons:      orEmpty(planned.Reasons),
 		ChangedPaths: orEmpty(planned.ChangedPaths[:min(len(planned.ChangedPaths), maxPaths)]),
 		RebuildFrom:  planned.RebuildFrom, Notes: orEmpty(planned.Notes),
 		Seconds: max(0, out.Duration.Seconds()), Steps: orEmpty(out.Steps), Log: cut(out.Log, maxLog),
+	}
+	if row.Outside == nil {
+		row.Outside = map[string]digest.Digest{}
 	}
 	if out.Image != nil {
 		row.Key, row.ImageKey, row.ImageDigest = orNull(out.Image.Key), out.Image.Key, out.Image.Digest

@@ -68,18 +68,6 @@ func (s *Store) Snapshot(ctx context.Context, repository agent.RepositoryID, com
 	return snapshot, nil
 }
 
-// PreviousSnapshot returns the snapshot of the last run of a ref that made one,
-// nil if there is none: what the ref's next plan is told against.
-func (s *Store) PreviousSnapshot(ctx context.Context, repository agent.RepositoryID, ref layers.Ref) (*agent.Snapshot, error) {
-	snapshot, err := s.snapshot(ctx, `s.id = (
-		select r.snapshot from runs r
-		where r.repository = $1 and r.ref = $2 and r.snapshot is not null order by r.id desc limit 1)`, repository, encodeRef(ref))
-	if err != nil {
-		return nil, fmt.Errorf("previous snapshot of %s: %w", ref, err)
-	}
-	return snapshot, nil
-}
-
 // snapshot reads the one snapshot s that a condition holds for.
 func (s *Store) snapshot(ctx context.Context, condition string, args ...any) (*agent.Snapshot, error) {
 	type row struct {

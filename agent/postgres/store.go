@@ -41,6 +41,7 @@ type Store struct {
 
 var (
 	_ agent.Store     = (*Store)(nil)
+	_ agent.Records   = (*Store)(nil)
 	_ pipeline.Ledger = (*Store)(nil)
 )
 

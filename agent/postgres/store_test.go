@@ -191,7 +191,7 @@ func BenchmarkNothingChanged(b *testing.B) {
 		push(b, s, "refs/heads/main", before, after)
 		before = after
 		run := mustClaim(b, s, "one")
-		must[*agent.Snapshot](b)(s.PreviousSnapshot(b.Context(), repository, "refs/heads/main"))
+		must[*agent.Recorded](b)(s.Recorded(b.Context(), repository, "refs/heads/main", run.ID))
 		must[map[layers.Key]pipeline.Image](b)(s.Images(b.Context(), keys))
 		if err := s.Finish(b.Context(), "one", verdict(run, images)); err != nil {
 			b.Fatal(err)

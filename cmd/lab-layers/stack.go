@@ -248,8 +248,9 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 			Surveyor: inventory.Surveyor{Source: client},
 			Prefix:   prefix, Parallel: f.parallel, Limit: f.limit, Flights: new(pipeline.Flights),
 		},
-		Trust: agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
-		Now:   time.Now,
+		Trust:   agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
+		Records: s.store,
+		Now:     time.Now,
 	}, nil
 }
 

@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Recorded is what a run found its commit's layers to be.
+type Recorded struct {
+	Commit layers.Commit
+	Layers map[layers.Name]layers.Recorded
+}
+
+// Records tell what earlier runs found.
+type Records interface {
+	// Recorded returns what the last run of a ref that made images found, of
+	// the runs before one; nil if there is none.
+	Recorded(ctx context.Context, repository RepositoryID, ref layers.Ref, before RunID) (*Recorded, error)
+}
+
+// explain gives a plan its reasons, against what was recorded of the ref, or of
+// the trunk for a new one. They are for people: what cannot be read any more of
+// the commit of then is left out.
+func (c *Carrier) explain(ctx context.Context, source Source, run Run, trunk Trunk, plan *layers.Plan) error {
+	ref, old := run.Move.Ref, run.Move.Old
+	if old == "" && ref != trunk.Ref {
+		ref, old = trunk.Ref, trunk.Commit
+	}
+	if old == "" {
+		return c.Planner.Compare(ctx, nil, plan)
+	}
+	recorded, err := c.Records.Recorded(ctx, run.Move.Repository, ref, run.ID)
+	if err != nil {
+		return fmt.Errorf("explain the plan of %s: %w", plan.To, err)
+	}
+	was := Recorded{Commit: old}
+	if recorded != nil {
+		was = *recorded
+	}
+	before := &layers.Plan{To: was.Commit}
+	if !was.covers(plan) {
+		planned, err := c.planBefore(ctx, source, was.Commit, plan)
+		switch {
+		case err == nil:
+			before = planned
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		default:
+			before = nil
+		}
+	}
+	return c.Planner.CompareRecorded(ctx, was.Layers, before, plan)
+}
+
+// covers reports whether all layers of a plan are as they were.
+func (r Recorded) covers(plan *layers.Plan) bool {
+	for _, layer := range plan.Layers {
+		if layer.Key != "" && r.Layers[layer.Name].Key != layer.Key {
+			return false
+		}
+	}
+	return true
+}
+
+// planBefore plans what was before a plan, to tell it against that.
+func (c *Carrier) planBefore(ctx context.Context, source Source, commit layers.Commit, plan *layers.Plan) (*layers.Plan, error) {
+	tree, cfg, err := c.config(ctx, source, commit)
+	if err != nil {
+		return nil, err
+	}
+	before, err := c.Planner.PlanBefore(ctx, tree, cfg, plan)
+	if err != nil {
+		return nil, err
+	}
+	before.Repo, before.To = source.URL(), commit
+	return before, nil
+}

@@ -1,0 +1,41 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Recorded returns what the last run of a ref that made images found, of the
+// runs before one; nil if there is none.
+func (s *Store) Recorded(ctx context.Context, repository agent.RepositoryID, ref layers.Ref, before agent.RunID) (*agent.Recorded, error) {
+	type row struct {
+		commit layers.Commit
+		layer  layers.Name
+		layers.Recorded
+	}
+	found, err := read(ctx, s, func(r pgx.CollectableRow) (v row, err error) {
+		err = r.Scan(&v.commit, &v.layer, &v.Key, &v.Outside)
+		return v, err
+	}, `select m.new_commit, l.layer, l.key, l.outside
+		from (select id, move from runs
+			where repository = $1 and ref = $2 and id < $3 and snapshot is not null
+			order by id desc limit 1) r
+		join moves m on m.id = r.move join run_layers l on l.run = r.id
+		where l.key is not null`, repository, encodeRef(ref), before)
+	if err != nil {
+		return nil, fmt.Errorf("what run of %s was before run %d: %w", ref, before, err)
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	recorded := &agent.Recorded{Commit: found[0].commit, Layers: make(map[layers.Name]layers.Recorded, len(found))}
+	for _, v := range found {
+		recorded.Layers[v.layer] = v.Recorded
+	}
+	return recorded, nil
+}

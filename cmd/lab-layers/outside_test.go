@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// TestMovedBaseImage holds that the records say so when an image from outside
+// pointed elsewhere at the next push, that they tell it from changed files, and
+// that a new branch is told against main.
+func TestMovedBaseImage(t *testing.T) {
+	l := newLab(t)
+	ref, err := name.ParseReference(l.prefix + "/outside:12")
+	l.check(err)
+	move := func() string {
+		image, err := random.Image(1024, 1)
+		l.check(err)
+		l.check(remote.Write(ref, image, remote.WithAuthFromKeychain(shared.stack.keychain)))
+		d, err := image.Digest()
+		l.check(err)
+		return fmt.Sprintf("%.19s", d)
+	}
+	first := move()
+	l.replace("images/base/Dockerfile", "FROM scratch", "FROM "+ref.String())
+	v := l.pushed()
+	for _, layer := range v.Plan.Layers {
+		if len(layer.Reasons) != 1 || layer.Reasons[0].Kind != layers.ReasonNew {
+			t.Errorf("in the first run %s is told by %v", layer.Name, layer.Reasons)
+		}
+	}
+
+	second := move()
+	l.write("README.md", "New.\n")
+	l.pushed()
+	l.told(map[layers.Name]string{
+		"base":    "base-image: " + ref.String() + ": " + first + " → " + second,
+		"pytorch": "parent: base at", "tensorflow": "parent: base at",
+		"resnet50": "parent: pytorch at", "unet": "parent: pytorch at", "yolov7": "parent: pytorch at",
+		"gpt-2": "parent: pytorch at", "bert-base": "parent: tensorflow at",
+	})
+	l.write("README.md", "Newer.\n")
+	l.pushed()
+	l.told(nil)
+
+	third := move()
+	l.git("checkout", "-q", "-b", "feature/x")
+	l.replace("experiments/unet/hparams.json", "{", "{ ")
+	if got := l.built(l.push("refs/heads/feature/x")); got != everything {
+		t.Errorf("built %q", got)
+	}
+	l.told(map[layers.Name]string{
+		"base":    "base-image: " + ref.String() + ": " + second + " → " + third,
+		"pytorch": "parent: base at", "tensorflow": "parent: base at",
+		"resnet50": "parent: pytorch at", "yolov7": "parent: pytorch at",
+		"gpt-2": "parent: pytorch at", "bert-base": "parent: tensorflow at",
+		"unet": "parent: pytorch at\npath: experiments/unet/hparams.json",
+	})
+}
+
+// told checks the reasons that the history has of the newest run, by how they
+// begin.
+func (l *lab) told(want map[layers.Name]string) {
+	l.Helper()
+	entries, err := l.store.History(l.Context(), postgres.HistoryFilter{Limit: 8})
+	l.check(err)
+	for _, e := range entries {
+		var reasons []string
+		for _, r := range e.Reasons {
+			reasons = append(reasons, string(r.Kind)+": "+r.Detail)
+		}
+		begin := strings.Split(want[e.Layer], "\n")
+		if want[e.Layer] == "" {
+			begin = nil
+		}
+		if len(reasons) != len(begin) {
+			l.Errorf("%s is told by %q, not %q", e.Layer, reasons, begin)
+			continue
+		}
+		for i, reason := range reasons {
+			if !strings.HasPrefix(reason, begin[i]) {
+				l.Errorf("%s is told by %q, not %q", e.Layer, reasons, begin)
+			}
+		}
+		if (e.Key == e.PreviousKey) != (len(begin) == 0) {
+			l.Errorf("%s went from %s to %s, told by %q", e.Layer, e.PreviousKey, e.Key, reasons)
+		}
+	}
+}
