@@ -25,6 +25,8 @@ type Carrier struct {
 	Namespaces map[string]string
 	// Trust says which runs are given secrets.
 	Trust Trust
+	// PlanLimit is the longest that planning a commit may take; 0 is no limit.
+	PlanLimit time.Duration
 	// Now is the clock, for expiry dates.
 	Now func() time.Time
 }
@@ -175,23 +177,51 @@ func (c *Carrier) Images(source Source) *pipeline.Pipeline {
 // Plan reads a commit's configuration and plans it. A mistake in the
 // configuration is returned as an error for which [IsMistake] holds, and so is
 // a layer whose Dockerfile the commit does not have: what its children say
-// after FROM would mean an image from outside.
+// after FROM would mean an image from outside, and planning that takes too long.
 func (c *Carrier) Plan(ctx context.Context, source Source, commit layers.Commit) (*layers.Plan, *layers.Config, error) {
+	ctx, cancel := c.limited(ctx)
+	defer cancel()
+	plan, cfg, err := c.checked(ctx, source, commit)
+	if err != nil && slow(ctx) {
+		err = &mistake{fmt.Errorf("planning was not done after %v and was cut off: narrow the build contexts with .dockerignore, and what COPY selects of them", c.PlanLimit)}
+	}
+	return plan, cfg, err
+}
+
+// errSlow is the cause with which planning that takes too long is cut off. To
+// try it again would hold up others again.
+var errSlow = errors.New("planning took too long")
+
+func (c *Carrier) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.PlanLimit <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, c.PlanLimit, errSlow)
+}
+
+func slow(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errSlow) }
+
+// checked plans without a limit.
+func (c *Carrier) checked(ctx context.Context, source Source, commit layers.Commit) (*layers.Plan, *layers.Config, error) {
 	plan, cfg, err := c.plan(ctx, source, commit)
 	if cfg == nil || err == nil && !slices.ContainsFunc(plan.Layers, func(l *layers.PlannedLayer) bool { return l.Step == layers.Absent }) {
 		return plan, cfg, err
 	}
 	// Where an image outside cannot be asked for, that may be why.
 	if tree, treeErr := source.Tree(ctx, commit); treeErr == nil {
-		if faults := layers.Check(tree, cfg); len(faults) > 0 {
+		faults, checkErr := layers.Check(ctx, tree, cfg)
+		if checkErr != nil {
+			return nil, nil, checkErr
+		}
+		if len(faults) > 0 {
 			return nil, nil, &mistake{faults}
 		}
 	}
 	return plan, cfg, err
 }
 
-// plan does so, and lets layers be absent. With a configuration and an error,
-// the planning failed.
+// plan lets layers be absent. With a configuration and an error, the planning
+// failed.
 func (c *Carrier) plan(ctx context.Context, source Source, commit layers.Commit) (*layers.Plan, *layers.Config, error) {
 	tree, cfg, err := c.config(ctx, source, commit)
 	if err != nil {

@@ -22,7 +22,7 @@ type Records interface {
 
 // explain gives a plan its reasons, against what was recorded of the ref, or of
 // the trunk for a new one. They are for people: what cannot be read any more of
-// the commit of then is left out.
+// the commit of then is left out; where telling takes too long, all is new.
 func (c *Carrier) explain(ctx context.Context, source Source, run Run, trunk Trunk, plan *layers.Plan) error {
 	ref, old := run.Move.Ref, run.Move.Old
 	if old == "" && ref != trunk.Ref {
@@ -39,9 +39,11 @@ func (c *Carrier) explain(ctx context.Context, source Source, run Run, trunk Tru
 	if recorded != nil {
 		was = *recorded
 	}
+	limited, cancel := c.limited(ctx)
+	defer cancel()
 	before := &layers.Plan{To: was.Commit}
 	if !was.covers(plan) {
-		planned, err := c.planBefore(ctx, source, was.Commit, plan)
+		planned, err := c.planBefore(limited, source, was.Commit, plan)
 		switch {
 		case err == nil:
 			before = planned
@@ -51,7 +53,11 @@ func (c *Carrier) explain(ctx context.Context, source Source, run Run, trunk Tru
 			before = nil
 		}
 	}
-	return c.Planner.CompareRecorded(ctx, was.Layers, before, plan)
+	err = c.Planner.CompareRecorded(limited, was.Layers, before, plan)
+	if err != nil && slow(limited) {
+		err = c.Planner.Compare(ctx, nil, plan)
+	}
+	return err
 }
 
 // covers reports whether all layers of a plan are as they were.

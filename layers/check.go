@@ -14,14 +14,18 @@ import (
 // Check compares a configuration with the files of one commit: contexts,
 // Dockerfiles, targets, and what the Dockerfiles ask for. It returns nil if
 // every layer can be planned, as far as that can be known without the images
-// from outside. A fault in a Dockerfile has its line there.
-func Check(tree Tree, cfg *Config) Faults {
+// from outside. A fault in a Dockerfile has its line there. The error is the
+// cause with which the context ended.
+func Check(ctx context.Context, tree Tree, cfg *Config) (Faults, error) {
 	c := &checker{tree: tree, platform: cfg.Platform, faults: &faultList{}, files: map[string]*stages{}}
 	layers := make(map[Name]Layer, len(cfg.Layers))
 	for _, l := range cfg.Layers {
 		layers[l.Name] = l
 	}
 	for _, l := range cfg.Layers {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		var parent *Layer
 		if p, ok := layers[l.Parent]; ok && l.Parent != "" {
 			parent = &p
@@ -29,9 +33,12 @@ func Check(tree Tree, cfg *Config) Faults {
 		c.layer(l, parent)
 	}
 	if len(c.faults.all) == 0 {
-		c.plan(cfg)
+		c.plan(ctx, cfg)
 	}
-	return c.faults.sorted()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return c.faults.sorted(), nil
 }
 
 // checker holds what the layers of one check share.
@@ -44,8 +51,8 @@ type checker struct {
 
 // plan reports what only shows when the layers are planned, such as a COPY of
 // several files to one.
-func (c *checker) plan(cfg *Config) {
-	plan, err := NewPlanner(Unresolved, Settings{}).Plan(context.Background(), c.tree, cfg)
+func (c *checker) plan(ctx context.Context, cfg *Config) {
+	plan, err := NewPlanner(Unresolved, Settings{}).Plan(ctx, c.tree, cfg)
 	if err != nil {
 		c.faults.add(Position{File: ConfigFile}, err.Error(), "check the repository with \"git fsck\"")
 		return

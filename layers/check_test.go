@@ -42,7 +42,11 @@ func TestCheckCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if faults := Check(objects.tree(tree), cfg); faults != nil {
+			faults, err := Check(t.Context(), objects.tree(tree), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if faults != nil {
 				got = faults.Error() + "\n"
 			}
 			if got == want {

@@ -244,11 +244,19 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 	if err != nil {
 		return err
 	}
+	sumsBefore, err := was.graph.sums(ctx, before, was.parentKey, was.wide)
+	if err != nil {
+		return err
+	}
+	sums, err := is.graph.sums(ctx, now, is.parentKey, is.wide)
+	if err != nil {
+		return err
+	}
 	old := map[[32]byte]bool{}
-	for _, sum := range was.graph.sums(before, was.parentKey, was.wide) {
+	for _, sum := range sumsBefore {
 		old[sum] = true
 	}
-	for i, sum := range is.graph.sums(now, is.parentKey, is.wide) {
+	for i, sum := range sums {
 		if o := is.graph.ops[i]; !old[sum] && o.line > 0 {
 			l.RebuildFrom = &Instruction{File: is.layer.Dockerfile, Line: o.line, Text: o.instruction}
 			break
@@ -261,7 +269,14 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 			l.because(ReasonDockerfile, "line %d: what %s expands to", from.Line, from.Text)
 		}
 	}()
-	reached, reachedBefore := is.reached(now), was.reached(before)
+	reached, err := is.reached(ctx, now)
+	if err != nil {
+		return err
+	}
+	reachedBefore, err := was.reached(ctx, before)
+	if err != nil {
+		return err
+	}
 	paths := map[string]bool{}
 	for name := range reached {
 		paths[name] = true
@@ -290,19 +305,23 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 
 // reached is the files of a context that any instruction reads, by their path
 // in the repository.
-func (in *inputs) reached(set *fileset) map[string]file {
+func (in *inputs) reached(ctx context.Context, set *fileset) (map[string]file, error) {
 	out := map[string]file{}
 	for _, o := range in.graph.ops {
 		for _, read := range o.reads {
 			read.whole = read.whole || in.wide
-			for _, f := range read.of(set) {
+			files, err := read.of(ctx, set)
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range files {
 				name := path.Join(in.layer.Context, f.path)
 				f.path = ""
 				out[name] = f
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // dir reports whether it is a directory; a submodule is not one.

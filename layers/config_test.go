@@ -128,8 +128,8 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if faults := Check(objects.tree(files), cfg); faults != nil {
-		t.Errorf("the sample lab has faults:\n%v", faults)
+	if faults, err := Check(t.Context(), objects.tree(files), cfg); faults != nil || err != nil {
+		t.Errorf("the sample lab has faults:\n%v%v", faults, err)
 	}
 }
 

@@ -35,6 +35,9 @@ type contextFS struct {
 	// identify is for keys: instead of its size, which costs a look at the
 	// blob, a file carries its object id in the place of a link name.
 	identify bool
+	// lasts is an error once nobody waits for what is read any more: fsutil
+	// begins walks of its own without a context. Nil is for ever.
+	lasts func() error
 }
 
 // Walk goes through the directory in fsutil's order, which is by plain names
@@ -57,9 +60,6 @@ func (c contextFS) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) e
 }
 
 func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.WalkDirFunc, depth int, seen *int) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
 	if depth > maxDepth {
 		return fmt.Errorf("%s: directories lie more than %d deep", dir, maxDepth)
 	}
@@ -87,6 +87,14 @@ func (c contextFS) walkDir(ctx context.Context, dir string, id ObjectID, fn fs.W
 }
 
 func (c contextFS) visit(ctx context.Context, name string, entry Entry, fn fs.WalkDirFunc, depth int, seen *int) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if c.lasts != nil {
+		if err := c.lasts(); err != nil {
+			return err
+		}
+	}
 	if *seen++; *seen > maxSeen {
 		return fmt.Errorf("the context has more than %d files and directories, those that are ignored included", maxSeen)
 	}

@@ -39,7 +39,9 @@ type contextFilter struct {
 	follow []string // paths that the LLB asks for; empty is everything
 }
 
-func (f contextFilter) over(files contextFS) (fsutil.FS, error) {
+// over is the files that the filter leaves, to be read while the context lasts.
+func (f contextFilter) over(ctx context.Context, files contextFS) (fsutil.FS, error) {
+	files.lasts = ctx.Err
 	opt := &fsutil.FilterOpt{ExcludePatterns: f.ignore}
 	if len(f.follow) > 0 {
 		opt.FollowPaths = f.follow
@@ -55,7 +57,7 @@ func readIgnore(text []byte) ([]string, error) {
 // readFileset lists the files with fsutil's own filter, the code that BuildKit
 // transfers with: so it can be too wide, never too narrow.
 func readFileset(ctx context.Context, tree Tree, filter contextFilter) (*fileset, error) {
-	filtered, err := filter.over(contextFS{tree: tree, identify: true})
+	filtered, err := filter.over(ctx, contextFS{tree: tree, identify: true})
 	if err != nil {
 		return nil, err
 	}
@@ -105,25 +107,32 @@ type selection struct {
 }
 
 // of narrows the transferred files to those that the selection reaches. With
-// symbolic links about, or a pattern that cannot be judged, it stays wide.
-func (s selection) of(set *fileset) []file {
+// symbolic links about, or a pattern that cannot be judged, it stays wide. The
+// error is the cause with which the context ended.
+func (s selection) of(ctx context.Context, set *fileset) ([]file, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if s.whole || set.links || strings.Contains(s.source, `\`) {
-		return set.files // BuildKit unescapes only from the first wildcard on
+		return set.files, nil // BuildKit unescapes only from the first wildcard on
 	}
 	source := strings.Trim(path.Clean("/"+s.source), "/")
 	include, err := matcher(s.include)
 	if err != nil {
-		return set.files
+		return set.files, nil
 	}
 	exclude, err := matcher(s.exclude)
 	if err != nil || exclude != nil && exclude.Exclusions() {
-		return set.files
+		return set.files, nil
 	}
 	var out []file
 	for _, f := range set.files {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		rest, ok, err := s.below(source, f.path)
 		if err != nil {
-			return set.files
+			return set.files, nil
 		}
 		if !ok {
 			continue
@@ -140,7 +149,7 @@ func (s selection) of(set *fileset) []file {
 		}
 		out = append(out, f)
 	}
-	return out
+	return out, nil
 }
 
 // below reports whether a path is the source or lies in it, and gives the rest

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -165,7 +166,7 @@ func oneLine(lines []string) string {
 
 // sums gives each op its identity: of itself, of the ops below it, and of the
 // files of the context that it reaches; wide counts the whole context for each.
-func (g *graph) sums(set *fileset, parent Key, wide bool) [][32]byte {
+func (g *graph) sums(ctx context.Context, set *fileset, parent Key, wide bool) ([][32]byte, error) {
 	sums := make([][32]byte, len(g.ops))
 	for i, o := range g.ops {
 		h := newHash("vertex")
@@ -179,13 +180,17 @@ func (g *graph) sums(set *fileset, parent Key, wide bool) [][32]byte {
 			h.text(string(sums[in][:]))
 		}
 		for _, read := range o.reads {
+			files, err := read.of(ctx, set)
+			if err != nil {
+				return nil, err
+			}
 			sum := set.sum
-			if files := read.of(set); !wide && len(files) != len(set.files) {
+			if !wide && len(files) != len(set.files) {
 				sum = sumFiles(files)
 			}
 			h.text(string(sum[:]))
 		}
 		sums[i] = h.sum()
 	}
-	return sums
+	return sums, nil
 }

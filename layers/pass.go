@@ -249,7 +249,10 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	sums := in.graph.sums(set, in.parentKey, in.wide)
+	sums, err := in.graph.sums(ctx, set, in.parentKey, in.wide)
+	if err != nil {
+		return nil, err
+	}
 	r := &reading{files: set.sum}
 	if len(sums) > 0 { // a bare FROM scratch has no ops
 		r.last = sums[len(sums)-1]

@@ -78,7 +78,8 @@ func cache[K comparable, V any](size int) *lru.Cache[K, V] {
 // layer whose Dockerfile is wrong has a Fault and no key, and so have its
 // children.
 //
-// The error says that the tree or an image outside could not be read.
+// The error says that the tree or an image outside could not be read, or is the
+// cause with which the context ended.
 func (p *Planner) Plan(ctx context.Context, tree Tree, cfg *Config) (*Plan, error) {
 	return p.plan(ctx, tree, cfg, once(p.outside))
 }
@@ -106,7 +107,7 @@ func (p *Planner) plan(ctx context.Context, tree Tree, cfg *Config, outside Outs
 		planned[layer.Name] = plan.Layers[i]
 		done[layer.Name] = make(chan struct{})
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, gctx := errgroup.WithContext(ctx)
 	places := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, layer := range cfg.Layers {
 		group.Go(func() error {
@@ -116,11 +117,14 @@ func (p *Planner) plan(ctx context.Context, tree Tree, cfg *Config, outside Outs
 			}
 			places <- struct{}{}
 			defer func() { <-places }()
-			if err := context.Cause(ctx); err != nil {
-				return err
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
 			}
 			out := planned[layer.Name]
-			err := pass.layer(ctx, layer, out, planned[layer.Parent])
+			err := pass.layer(gctx, layer, out, planned[layer.Parent])
+			if gctx.Err() != nil {
+				return context.Cause(gctx) // and no fault of the layer
+			}
 			var fault *layerFault
 			var hole *objectError
 			if errors.As(err, &fault) && !errors.As(err, &hole) {

@@ -43,7 +43,8 @@ type Solvable struct {
 // Bind makes the recipe ready to be solved on a parent image, given as a
 // canonical reference (HOST/REPOSITORY@DIGEST) and its configuration (JSON).
 // Both are empty for a layer without a parent layer. Cache mounts of RUN
-// instructions are shared within a namespace; it is no part of the key.
+// instructions are shared within a namespace; it is no part of the key. Files
+// are there for as long as the context.
 func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte, cacheNamespace string) (*Solvable, error) {
 	s := &Solvable{}
 	src := r.graph.src
@@ -64,7 +65,7 @@ func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte
 	}
 	var main *llb.State
 	if r.graph.local {
-		files, err := r.filter.over(contextFS{tree: r.tree})
+		files, err := r.filter.over(ctx, contextFS{tree: r.tree})
 		if err != nil {
 			return nil, fmt.Errorf("bind %s: context: %w", r.layer.Name, err)
 		}

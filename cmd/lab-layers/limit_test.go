@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -26,4 +27,28 @@ func TestEndlessBuild(t *testing.T) {
 	l.agent.Carrier.Pipeline.Limit = 0
 	l.write("experiments/unet/Dockerfile", "FROM base\nRUN echo again\n")
 	l.pushed()
+}
+
+// TestEndlessPlan holds that a commit whose planning does not end fails, once
+// and for all, and that the next one is planned though it is explained against
+// that one.
+func TestEndlessPlan(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // a registry that never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	l := newLab(t)
+	l.write("lab-layers.yaml", "version: 1\nlayers:\n  - {name: base, kind: base, context: images/base}\n")
+	l.agent.Carrier.PlanLimit = 2 * time.Second
+	good := l.read("images/base/Dockerfile")
+	l.write("images/base/Dockerfile", "FROM "+silent.Addr().String()+"/slow\n")
+	if v := l.push("refs/heads/main"); v.State != agent.Failed || !strings.Contains(v.Reason, "planning was not done after 2s") {
+		t.Fatalf("the run %s: %s", v.State, v.Reason)
+	}
+	l.write("images/base/Dockerfile", good+"RUN true\n")
+	v := l.pushed()
+	if got := l.built(v); got != "base" || len(v.Plan.Layer("base").Reasons) == 0 {
+		t.Errorf("built %q for %v", got, v.Plan.Layer("base").Reasons)
+	}
 }

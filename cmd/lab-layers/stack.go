@@ -42,6 +42,7 @@ type stackFlags struct {
 	reproducible bool
 	parallel     int
 	limit        time.Duration
+	planLimit    time.Duration
 	provenance   string
 	sbom         bool
 	cacheExport  string
@@ -63,6 +64,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.reproducible, "reproducible", false, "give the same digest on any BuildKit where RUN steps allow, at some cost")
 	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
 	flags.DurationVar(&f.limit, "build-limit", 6*time.Hour, "longest that the build of a layer may take; 0 is no limit")
+	flags.DurationVar(&f.planLimit, "plan-limit", 5*time.Minute, "longest that planning a commit may take; 0 is no limit")
 	flags.StringVar(&f.provenance, "provenance", "", "attach provenance to images: min or max")
 	flags.BoolVar(&f.sbom, "sbom", false, "attach a bill of materials to images")
 	flags.StringVar(&f.cacheExport, "cache-export", "", "repository (HOST/PATH) to write build caches to")
@@ -248,9 +250,10 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 			Surveyor: inventory.Surveyor{Source: client},
 			Prefix:   prefix, Parallel: f.parallel, Limit: f.limit, Flights: new(pipeline.Flights),
 		},
-		Trust:   agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
-		Records: s.store,
-		Now:     time.Now,
+		Trust:     agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
+		Records:   s.store,
+		PlanLimit: f.planLimit,
+		Now:       time.Now,
 	}, nil
 }
 

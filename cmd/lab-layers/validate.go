@@ -97,5 +97,6 @@ func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int,
 	if err != nil {
 		return nil, 0, inputError{err}
 	}
-	return layers.Check(tree, cfg), len(cfg.Layers), nil
+	faults, err = layers.Check(cmd.Context(), tree, cfg)
+	return faults, len(cfg.Layers), err
 }

@@ -50,8 +50,8 @@ func TestProposals(t *testing.T) {
 			check(t, p)
 			if cfg, err := layers.ParseConfig(layers.ConfigFile, p.YAML()); err != nil {
 				t.Error(err)
-			} else if faults := layers.Check(treeOf(tree), cfg); faults != nil {
-				t.Error(faults)
+			} else if faults, err := layers.Check(t.Context(), treeOf(tree), cfg); faults != nil || err != nil {
+				t.Error(faults, err)
 			}
 			got := string(p.YAML())
 			if *update {
