@@ -16,12 +16,13 @@ import (
 // leave the processors to the builds.
 func (p *Pipeline) TagAhead(ctx context.Context, plan *layers.Plan, have map[layers.Key]Image, set layers.TagSet) (wait func() []Tagged) {
 	var reused Result
+	sure := settled(plan)
 	limit := tagLimit
 	for _, layer := range plan.Layers {
 		if layer.Step == layers.Build {
 			limit = 2
 		}
-		if image, ok := have[layer.Key]; ok && layer.Step == layers.Reuse {
+		if image, ok := have[layer.Key]; ok && sure[layer.Name] {
 			reused.Outcomes = append(reused.Outcomes, Outcome{Layer: layer.Name, State: Reused, Image: &image})
 		}
 	}

@@ -31,6 +31,13 @@ type Image struct {
 // Ref is the canonical reference of the image: REPOSITORY@DIGEST.
 func (i Image) Ref() string { return i.Repository + "@" + i.Digest.String() }
 
+// on reports whether the image stands on its parent layer's image, as far as
+// both are known. Where the registry lost the parent's image, and the key's next
+// came out otherwise, a child may stand on the lost one still.
+func (i Image) on(parent *Image) bool {
+	return parent == nil || i.Parent == "" || i.Parent == parent.Digest
+}
+
 // Blob is one file-system layer of an image.
 type Blob struct {
 	Digest    digest.Digest `json:"digest"`

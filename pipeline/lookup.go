@@ -43,15 +43,24 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan, set layers.Tag
 		group.Go(func() (err error) {
 			defer close(looked[layer.Name])
 			if recorded {
-				if found[i], err = p.confirm(gctx, image); err != nil || found[i] != nil {
+				if found[i], err = p.confirm(gctx, image); err != nil {
 					return err
 				}
-				layer.Notes = append(layer.Notes, fmt.Sprintf("the registry has lost its image %s", image.Digest))
 			}
 			var parent *Image
 			if layer.Parent != nil { // it stands before its children
 				<-looked[*layer.Parent]
 				parent = found[at[*layer.Parent]]
+			}
+			switch {
+			case found[i] != nil && found[i].on(parent):
+				return nil
+			case found[i] != nil:
+				restand(layer, image, parent)
+				found[i] = nil
+				return nil
+			case recorded:
+				layer.Notes = append(layer.Notes, fmt.Sprintf("the registry has lost its image %s", image.Digest))
 			}
 			found[i], err = p.adopt(gctx, layer, parent)
 			return err
@@ -140,7 +149,7 @@ func (p *Pipeline) adopt(ctx context.Context, layer *layers.PlannedLayer, parent
 	}
 	// A tag can be moved by anyone who may push; the label goes with the
 	// content, so a mix-up is seen.
-	if label(image.Config, keyLabel) != string(layer.Key) {
+	if label(image.Config, keyLabel) != string(layer.Key) || !image.on(parent) {
 		return nil, nil
 	}
 	winner, err := p.publish(ctx, image)
@@ -156,7 +165,7 @@ func (p *Pipeline) describe(ctx context.Context, repository string, key layers.K
 	image := Image{Key: key, Repository: repository, Digest: d, Index: index, Config: config, Blobs: blobs}
 	image.Parent = digest.Digest(label(config, baseDigestLabel))
 	image.ParentRef = label(config, baseNameLabel)
-	if parent != nil && image.Parent != "" && image.Parent != parent.Digest {
+	if !image.on(parent) {
 		parent = nil // it stands on an older image of the same key
 	}
 	below := map[digest.Digest]bool{}

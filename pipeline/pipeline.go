@@ -105,7 +105,7 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 		out.State, out.Error = Broken, &BuildError{File: layer.Dockerfile, Err: errors.New(layer.Fault)}
 		return out
 	case layer.Step == layers.Reuse:
-		if image, ok := have[layer.Key]; ok {
+		if image, ok := have[layer.Key]; ok && image.on(parent) {
 			out.State, out.Image = Reused, &image
 			return out
 		}
@@ -141,14 +141,18 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	if err != nil {
 		return err
 	}
-	if image, ok := known[layer.Key]; ok {
+	image, replaces := known[layer.Key]
+	if replaces {
 		confirmed, err := p.confirm(ctx, image)
 		if err != nil {
 			return err
 		}
-		if confirmed != nil {
+		if confirmed != nil && confirmed.on(parent) {
 			out.State, out.Image = Reused, confirmed
 			return nil
+		}
+		if replaces = confirmed != nil; replaces {
+			restand(layer, image, parent)
 		}
 	}
 	order, err := p.order(ctx, layer, parent, grant)
@@ -163,6 +167,11 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	}
 	if err != nil {
 		return err
+	}
+	if replaces { // not before: where it cannot be built, the old one still counts
+		if err := p.Ledger.Forget(ctx, image.Key, image.Digest); err != nil {
+			return err
+		}
 	}
 	// The registry may know the image by its key before the ledger does: whoever
 	// finds it there, adopts it.

@@ -35,7 +35,7 @@ type Ledger interface {
 	// Publish records an image under its key and returns the one that counts:
 	// the first that was published.
 	Publish(ctx context.Context, image Image) (Image, error)
-	// Forget removes an image that the registry has lost, so that it is built
-	// again; history keeps its record.
+	// Forget makes an image count no more, so that its key is free for another:
+	// the registry has lost it, or what it stands on. History keeps its record.
 	Forget(ctx context.Context, key layers.Key, d digest.Digest) error
 }

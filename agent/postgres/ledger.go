@@ -92,8 +92,8 @@ func (s *Store) publish(ctx context.Context, i pipeline.Image) (winner pipeline.
 	return winner, err
 }
 
-// Forget marks an image that the registry has lost: its key is free for
-// another, and history keeps its record.
+// Forget marks an image that counts no more, as the registry has lost it or what
+// it stands on: its key is free for another, and history keeps its record.
 func (s *Store) Forget(ctx context.Context, key layers.Key, d digest.Digest) error {
 	err := again(ctx, repeatable, func() error {
 		_, err := s.pool.Exec(ctx, "update images set lost_at = now() where key = $1 and digest = $2 and lost_at is null", key, d)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 	"github.com/lab-layers/lab-layers/pipeline/registry"
 )
@@ -75,7 +76,8 @@ func TestDeletedBehindOurBack(t *testing.T) {
 	}
 	l.tagsHold(v)
 
-	// A parent that is gone is built again, and its children stand as they are.
+	// A parent that is gone is built again, and its children stand as they are
+	// if it comes out as it was.
 	l.check(client.DeleteManifest(t.Context(), l.prefix+"/pytorch", digests(v)["pytorch"]))
 	l.replace("experiments/unet/hparams.json", "{", "{ ")
 	v = l.pushed()
@@ -83,6 +85,64 @@ func TestDeletedBehindOurBack(t *testing.T) {
 		t.Errorf("built %q, want pytorch unet", got)
 	}
 	l.tagsHold(v)
+	l.sharesBlobs(v)
+}
+
+// TestParentBuiltOtherwise holds that children share their parent's blobs when
+// it was lost and came out otherwise: they are built on the new one, and the
+// history says why.
+func TestParentBuiltOtherwise(t *testing.T) {
+	l := newLab(t)
+	l.replace("images/pytorch/Dockerfile", "RUN lab-install", "RUN cat /proc/sys/kernel/random/uuid > /chance && lab-install")
+	first := l.pushed()
+	client := l.agent.Carrier.Pipeline.Registry.(*registry.Client)
+	l.check(client.DeleteManifest(t.Context(), l.prefix+"/pytorch", digests(first)["pytorch"]))
+	// Another BuildKit does not have the old one in its cache.
+	empty, err := shared.other()
+	l.check(err)
+	p := l.place
+	p.buildkit = empty.Address()
+	other := l.beside(p)
+	other.write("README.md", "New.\n")
+	v := other.pushed()
+	if got := other.built(v); got != "gpt-2 pytorch resnet50 unet yolov7" {
+		t.Errorf("built %q", got)
+	}
+	if digests(first)["pytorch"] == digests(v)["pytorch"] {
+		t.Fatal("pytorch came out as before")
+	}
+	other.tagsHold(v)
+	other.sharesBlobs(v)
+	want := "parent: pytorch was built anew: "
+	other.told(map[layers.Name]string{"gpt-2": want, "resnet50": want, "unet": want, "yolov7": want})
+
+	// An agent with the old BuildKit takes them as they are now.
+	l.write("README.md", "Newer.\n")
+	again := l.pushed()
+	if got := l.built(again); got != "" {
+		t.Errorf("built %q again", got)
+	}
+	l.same(v, again)
+}
+
+// sharesBlobs checks that every image has its parent's blobs, and the records
+// its parent's digest.
+func (l *lab) sharesBlobs(v agent.Verdict) {
+	l.Helper()
+	for _, layer := range v.Plan.Layers {
+		if layer.Parent == nil {
+			continue
+		}
+		image, parent := v.Snapshot.Images[layer.Name], v.Snapshot.Images[*layer.Parent]
+		if image.Parent != parent.Digest {
+			l.Errorf("%s stands on %s, and %s is %s", layer.Name, image.Parent, *layer.Parent, parent.Digest)
+		}
+		for i, blob := range parent.Blobs {
+			if i >= len(image.Blobs) || image.Blobs[i].Digest != blob.Digest {
+				l.Errorf("%s does not share blob %d of %s", layer.Name, i, *layer.Parent)
+			}
+		}
+	}
 }
 
 // TestLostRecords holds that an agent with a new database adopts the images

@@ -80,6 +80,8 @@ func whyEntry(e postgres.HistoryEntry) string {
 		return ""
 	case e.Error != nil:
 		return cut(printable(e.Error.Text), 60)
+	case len(e.Reasons) > 0 && e.Reasons[0].Kind == layers.ReasonBaseImage: // with both digests
+		return cut(strings.Join(append([]string{e.Reasons[0].Detail}, e.ChangedPaths...), ", "), 120)
 	case len(e.ChangedPaths) > 0:
 		return cut(strings.Join(e.ChangedPaths, ", "), 60)
 	case len(e.Reasons) > 0:

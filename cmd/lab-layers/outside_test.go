@@ -72,6 +72,9 @@ func (l *lab) told(want map[layers.Name]string) {
 	entries, err := l.store.History(l.Context(), postgres.HistoryFilter{Limit: 8})
 	l.check(err)
 	for _, e := range entries {
+		if begin := want[e.Layer]; strings.HasPrefix(begin, "base-image: ") && !strings.Contains("base-image: "+whyEntry(e), begin) {
+			l.Errorf("the history says of %s: %s", e.Layer, whyEntry(e))
+		}
 		var reasons []string
 		for _, r := range e.Reasons {
 			reasons = append(reasons, string(r.Kind)+": "+r.Detail)
@@ -89,8 +92,8 @@ func (l *lab) told(want map[layers.Name]string) {
 				l.Errorf("%s is told by %q, not %q", e.Layer, reasons, begin)
 			}
 		}
-		if (e.Key == e.PreviousKey) != (len(begin) == 0) {
-			l.Errorf("%s went from %s to %s, told by %q", e.Layer, e.PreviousKey, e.Key, reasons)
+		if e.Key != e.PreviousKey && len(begin) == 0 {
+			l.Errorf("%s went from %s to %s, and nothing tells why", e.Layer, e.PreviousKey, e.Key)
 		}
 	}
 }
