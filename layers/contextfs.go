@@ -175,7 +175,7 @@ func (c contextFS) info(name string, entry Entry) (fs.FileInfo, error) {
 	case c.identify && !entry.IsDir():
 		stat.Linkname = string(entry.ID)
 	case entry.Mode == ModeSubmodule:
-		return nil, fmt.Errorf("%s is a submodule: %w; exclude it in .dockerignore or vendor the files", name, ErrNotHere)
+		return nil, submoduleError(name)
 	case !entry.IsDir():
 		size, err := c.tree.Size(entry.ID)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -30,7 +31,9 @@ type file struct {
 type fileset struct {
 	files []file
 	links bool // there are symbolic links among them
-	sum   [sha256.Size]byte
+	// unsendable says why BuildKit cannot be sent one of them.
+	unsendable error
+	sum        [sha256.Size]byte
 }
 
 // contextFilter is what decides which files of a context are transferred.
@@ -76,6 +79,9 @@ func readFileset(ctx context.Context, tree Tree, filter contextFilter) (*fileset
 		}
 		set.files = append(set.files, file{path: stat.Path, mode: stat.Mode, id: stat.Linkname})
 		set.links = set.links || info.Mode()&fs.ModeSymlink != 0
+		if set.unsendable == nil {
+			set.unsendable = unsendable(stat)
+		}
 		return nil
 	})
 	if err != nil {
@@ -84,6 +90,24 @@ func readFileset(ctx context.Context, tree Tree, filter contextFilter) (*fileset
 	sort.Slice(set.files, func(i, j int) bool { return set.files[i].path < set.files[j].path })
 	set.sum = sumFiles(set.files)
 	return set, nil
+}
+
+// unsendable tells what a build could only find out when it has begun.
+func unsendable(stat *types.Stat) error {
+	link := fs.FileMode(stat.Mode)&fs.ModeSymlink != 0
+	switch {
+	case !utf8.ValidString(stat.Path):
+		return fmt.Errorf("the name %q is not UTF-8, so the file cannot be sent; rename it, or exclude it in .dockerignore", stat.Path)
+	case link && !utf8.ValidString(stat.Linkname):
+		return fmt.Errorf("the link %q leads to %q, which is not UTF-8, so it cannot be sent; exclude it in .dockerignore", stat.Path, stat.Linkname)
+	case fs.FileMode(stat.Mode).IsDir() && stat.Linkname != "":
+		return submoduleError(stat.Path)
+	}
+	return nil
+}
+
+func submoduleError(name string) error {
+	return fmt.Errorf("%s is a submodule: %w; exclude it in .dockerignore or vendor the files", name, ErrNotHere)
 }
 
 func sumFiles(files []file) [sha256.Size]byte {

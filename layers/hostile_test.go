@@ -3,6 +3,7 @@ package layers
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 )
@@ -130,14 +131,42 @@ func TestHostileTrees(t *testing.T) {
 	})
 	t.Run("names that are no text", func(t *testing.T) {
 		o := newMemory()
-		files := map[string]Entry{
-			"a/Dockerfile": dockerfile(o, "FROM scratch\nCOPY . /\n"),
-			"a/\xff\xfe":   {Mode: ModeFile, ID: o.blob("x")},
+		for _, bad := range []map[string]Entry{
+			{"a/\xff\xfe": {Mode: ModeFile, ID: o.blob("x")}},
+			{"a/link": link(o, "\xff")},
+		} {
+			bad["a/Dockerfile"] = dockerfile(o, "FROM scratch\nCOPY . /\n")
+			if layer := oneLayer(t, bad, o); !strings.Contains(layer.Fault, "not UTF-8") {
+				t.Errorf("fault %q", layer.Fault)
+			}
+			bad["a/Dockerfile"] = dockerfile(o, "FROM scratch\nCOPY y /\n")
+			if layer := oneLayer(t, bad, o); layer.Fault != "" {
+				t.Errorf("fault %q where they are not sent", layer.Fault)
+			}
 		}
-		one := oneLayer(t, files, o).Key
-		files["a/\xff\xfe"] = Entry{Mode: ModeFile, ID: o.blob("y")}
-		if two := oneLayer(t, files, o).Key; one == "" || one == two {
-			t.Errorf("keys %q and %q", one, two)
+	})
+	t.Run("a submodule that is ignored", func(t *testing.T) {
+		o := newMemory()
+		layer := oneLayer(t, map[string]Entry{
+			"a/Dockerfile":    dockerfile(o, "FROM scratch\nCOPY . /\n"),
+			"a/.dockerignore": dockerfile(o, "vendor\n"),
+			"a/vendor":        {Mode: ModeSubmodule, ID: gitID("commit", "x")},
+		}, o)
+		if layer.Fault != "" {
+			t.Fatalf("fault %q", layer.Fault)
+		}
+		made, err := layer.Recipe.Bind(t.Context(), "", nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = made.Files.Walk(t.Context(), "", func(name string, _ fs.DirEntry, err error) error {
+			if name == "vendor" {
+				t.Error("it is sent")
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("100,000 files in one directory", func(t *testing.T) {

@@ -249,6 +249,10 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Of a context that is only counted whole, not all need be sent.
+	if set.unsendable != nil && !in.wide {
+		return nil, set.unsendable
+	}
 	sums, err := in.graph.sums(ctx, set, in.parentKey, in.wide)
 	if err != nil {
 		return nil, err

@@ -97,6 +97,7 @@ type oracle struct {
 	bases   map[string]string // outcomes of the layer "base", by its files
 
 	solves, failed, compared int
+	failure                  error // of the last solve that failed
 }
 
 // outside describes images in the test's registry.

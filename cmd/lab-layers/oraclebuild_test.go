@@ -195,6 +195,7 @@ func (o *oracle) solve(dir, dockerfileDir, filename string, attrs map[string]str
 			o.t.Fatal(err)
 		}
 		o.failed++
+		o.failure = err
 		return "fails"
 	}
 	return response.ExporterResponse["containerimage.digest"]

@@ -183,7 +183,7 @@ func (o *oracle) compare(before, state checkout, made map[layers.Name]image, nam
 			continue
 		}
 		if (ours.ours == "") != (theirs == "fails") {
-			o.t.Errorf("%s: %s: BuildKit's own: %s, ours: %q %s", name, l.Name, theirs, ours.ours, why)
+			o.t.Errorf("%s: %s: BuildKit's own: %s, ours: %q %s\nBuildKit failed last with %v", name, l.Name, theirs, ours.ours, why, o.failure)
 			continue
 		}
 		if testing.Verbose() {
