@@ -38,7 +38,9 @@ type Agent struct {
 	Progress Progress
 	Log      *slog.Logger
 
-	work chan struct{}
+	work  chan struct{}
+	hang  sync.Once
+	bells map[string]*bell // by the repositories' URLs
 }
 
 // Serve polls and works until the context ends. Runs that are under way then
@@ -65,9 +67,15 @@ func signal(c chan struct{}) {
 
 // watch looks at one repository again and again.
 func (a *Agent) watch(ctx context.Context, source Source) {
+	bell := a.bell(source.URL())
 	failures, inspected := 0, false
 	for ctx.Err() == nil {
-		err := a.Look(ctx, source)
+		bell.begin()
+		runs, err := a.look(ctx, source)
+		bell.end(runs, err)
+		if ctx.Err() == nil {
+			a.Progress.look(source.URL(), err)
+		}
 		if err == nil && !inspected {
 			err = a.Inspect(ctx, source)
 			inspected = err == nil
@@ -81,7 +89,7 @@ func (a *Agent) watch(ctx context.Context, source Source) {
 		// Jitter keeps many repositories from being asked in one moment.
 		pause := backoff(a.Interval, failures)
 		pause += time.Duration(rand.Int64N(int64(pause)/10 + 1))
-		wait(ctx, pause, nil)
+		wait(ctx, pause, bell.rung)
 	}
 }
 
@@ -96,7 +104,7 @@ func backoff(interval time.Duration, failures int) time.Duration {
 	return interval
 }
 
-// wait ends with the pause, a wake-up or the context; a nil wake never comes.
+// wait ends with the pause, a wake-up or the context.
 func wait(ctx context.Context, pause time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -110,33 +118,38 @@ func wait(ctx context.Context, pause time.Duration, wake <-chan struct{}) {
 // Look compares the refs of a repository with where they were last seen, and
 // records the moves with their runs.
 func (a *Agent) Look(ctx context.Context, source Source) error {
+	_, err := a.look(ctx, source)
+	return err
+}
+
+func (a *Agent) look(ctx context.Context, source Source) ([]Run, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
 	id, err := a.Store.Repository(ctx, source.URL())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	seen, err := a.Store.Refs(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now, err := source.Refs(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	moves := movesBetween(id, source.URL(), seen, now)
 	if len(moves) == 0 {
-		return nil
+		return nil, nil
 	}
 	runs, err := a.Store.Record(ctx, moves)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, run := range runs {
 		a.Log.Info("a ref moved", "run", run.ID, "repository", source.URL(), "ref", run.Move.Ref, "old", run.Move.Old.Short(), "new", run.Move.New.Short())
 	}
 	signal(a.work)
-	return nil
+	return runs, nil
 }
 
 // worker works off runs until the context ends.

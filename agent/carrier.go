@@ -124,7 +124,7 @@ func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers
 	}
 	progress.plan(run, plan)
 	ahead := images.TagAhead(ctx, plan, have, dated)
-	result := images.Execute(ctx, plan, have, grant, progress.Build)
+	result := images.Execute(ctx, plan, have, grant, func(e pipeline.Event) { progress.build(run, e) })
 	already := append(standing, ahead()...)
 	if ctx.Err() != nil {
 		return Verdict{}, context.Cause(ctx)

@@ -27,7 +27,7 @@ func liveProgress(w io.Writer) agent.Progress {
 				}
 			}
 		},
-		Build: func(e pipeline.Event) {
+		Build: func(_ agent.Run, e pipeline.Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			step := string(e.Layer) + "\x00" + e.Step

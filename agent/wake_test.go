@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// idle is a store without work, to which each look is a new push.
+type idle struct {
+	Store
+	runs atomic.Int64
+}
+
+func (*idle) Repository(context.Context, string) (RepositoryID, error) { return 1, nil }
+func (*idle) Refs(context.Context, RepositoryID) (refs, error)         { return nil, nil }
+func (*idle) Claim(context.Context, string, time.Duration, ...string) (*Run, error) {
+	return nil, nil
+}
+func (s *idle) Record(context.Context, []Move) ([]Run, error) {
+	return []Run{{ID: RunID(s.runs.Add(1))}}, nil
+}
+
+// gate is a repository whose refs are told when the test lets them.
+type gate struct {
+	Source
+	asked atomic.Int64
+	tell  chan error
+}
+
+func (*gate) URL() string { return "watched" }
+
+func (g *gate) Refs(ctx context.Context) (refs, error) {
+	g.asked.Add(1)
+	select {
+	case err := <-g.tell:
+		return refs{"refs/heads/main": "a"}, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// served runs a test with an agent that watches a gate, once an hour.
+func served(t *testing.T, test func(*testing.T, *Agent, *gate)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{tell: make(chan error)}
+		a := &Agent{Store: &idle{}, Sources: []Source{g}, Interval: time.Hour, Log: slog.New(slog.DiscardHandler)}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- a.Serve(ctx) }()
+		synctest.Wait() // until the agent waits for the gate
+		test(t, a, g)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWakesDuringALook(t *testing.T) {
+	served(t, func(t *testing.T, a *Agent, g *gate) {
+		looks := func(want int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := g.asked.Load(); got != want {
+				t.Fatalf("%d looks, want %d", got, want)
+			}
+		}
+		looks(1)
+		for range 100 {
+			if !a.Wake("watched") {
+				t.Fatal("the repository is not watched")
+			}
+		}
+		looks(1)
+		g.tell <- errors.New("no route") // its pause is cut short, too
+		looks(2)
+		g.tell <- nil
+		looks(2)
+		a.Wake("watched")
+		looks(3)
+		a.Wake("watched")
+		g.tell <- nil
+		looks(4)
+		g.tell <- nil
+		looks(4)
+		if a.Wake("another") {
+			t.Error("a repository that nobody watches was woken")
+		}
+		time.Sleep(2 * time.Hour) // of the test's own clock
+		looks(5)
+	})
+}
+
+func TestWaitForALook(t *testing.T) {
+	served(t, func(t *testing.T, a *Agent, g *gate) {
+		type answer struct {
+			runs []Run
+			err  error
+		}
+		answers := make(chan answer, 1)
+		ask := func(ctx context.Context) {
+			go func() {
+				runs, err := a.WakeAndWait(ctx, "watched")
+				answers <- answer{runs, err}
+			}()
+			synctest.Wait()
+		}
+		// The look under way may have read the refs before the push; both count.
+		ask(t.Context())
+		g.tell <- nil
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Fatal("a look that began before the wake answers it")
+		}
+		g.tell <- nil
+		if got := <-answers; got.err != nil || len(got.runs) != 2 || got.runs[0].ID != 1 || got.runs[1].ID != 2 {
+			t.Errorf("%+v", got)
+		}
+
+		ask(t.Context())
+		g.tell <- errors.New("no route")
+		if got := <-answers; got.err == nil || len(got.runs) != 0 {
+			t.Errorf("a look that failed: %+v", got)
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ask(ctx)
+		if got := <-answers; !errors.Is(got.err, context.DeadlineExceeded) {
+			t.Errorf("a look that does not end: %+v", got)
+		}
+		if waiting := a.bell("watched").waiting; len(waiting) != 0 {
+			t.Errorf("%d who gave up are kept", len(waiting))
+		}
+		if runs, err := a.WakeAndWait(t.Context(), "another"); runs != nil || err != nil {
+			t.Errorf("a repository that nobody watches: %v, %v", runs, err)
+		}
+	})
+}
