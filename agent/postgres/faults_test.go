@@ -64,7 +64,7 @@ func TestKillInFinish(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if run := must[[]RunSummary](t)(s.Runs(t.Context(), 0))[0]; run.State != agent.Succeeded || run.Built != 1 || run.Reused != 3 {
+	if run := must[[]agent.RunSummary](t)(s.Runs(t.Context(), 0))[0]; run.State != agent.Succeeded || run.Built != 1 || run.Reused != 3 {
 		t.Errorf("the run is %+v", run)
 	}
 }
@@ -107,7 +107,7 @@ func TestRestart(t *testing.T) {
 	}()
 	<-working
 	restart(t)
-	must[[]RunSummary](t)(s.Runs(t.Context(), 0))
+	must[[]agent.RunSummary](t)(s.Runs(t.Context(), 0))
 	stop()
 	<-ended
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/agent"
 )
 
 // ErrNotFound says that nothing is recorded under a name.
@@ -30,7 +32,7 @@ type found struct {
 	// name is the image's digest or the commit.
 	name string
 	// outside are the images from outside.
-	outside []Base
+	outside []agent.Base
 }
 
 const (
@@ -163,8 +165,8 @@ func (s *Store) findOutside(ctx context.Context, query string) (found, error) {
 
 // outside lists the images from outside, the last used first, that images o
 // stand on.
-func (s *Store) outside(ctx context.Context, where string, args ...any) ([]Base, error) {
-	return read(ctx, s, pgx.RowToStructByPos[Base], `
+func (s *Store) outside(ctx context.Context, where string, args ...any) ([]agent.Base, error) {
+	return read(ctx, s, pgx.RowToStructByPos[agent.Base], `
 		select coalesce(o.base_image_ref, ''), coalesce(o.base_image_digest, '') from images o where `+where+`
 		and not exists (select from images i where i.digest = o.base_image_digest)
 		group by 1, 2 order by max(o.id) desc limit 1000`, args...)

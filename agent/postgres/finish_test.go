@@ -31,7 +31,7 @@ func build(t testing.TB, s *Store, ref layers.Ref, from, to string, versions map
 func TestFinish(t *testing.T) {
 	s := newStore(t)
 	v := build(t, s, "refs/heads/main", "", "a", map[string]string{"bert": "1"}, "os", "torch", "bert", "gpt")
-	run := must[[]RunSummary](t)(s.Runs(t.Context(), 0))[0]
+	run := must[[]agent.RunSummary](t)(s.Runs(t.Context(), 0))[0]
 	if run.State != agent.Succeeded || run.Built != 4 || run.Finished.Before(run.Started) || run.Started.Before(run.Queued) {
 		t.Errorf("the run is %+v", run)
 	}
@@ -112,12 +112,12 @@ func TestFinishFailure(t *testing.T) {
 	if err := s.Finish(t.Context(), "one", v); err != nil {
 		t.Fatal(err)
 	}
-	entries := must[[]HistoryEntry](t)(s.Layers(t.Context(), run.ID))
+	entries := must[[]agent.HistoryEntry](t)(s.Layers(t.Context(), run.ID))
 	if len(entries) != 6 {
 		t.Fatalf("%d layers", len(entries))
 	}
 	gpt := entries[3]
-	want := Failure{Text: "build: gpt/Dockerfile:7: RUN false: exit code: 1", File: "gpt/Dockerfile", Line: 7, Instruction: "RUN false", Tail: []string{"one", "two\uFFFD"}}
+	want := agent.Failure{Text: "build: gpt/Dockerfile:7: RUN false: exit code: 1", File: "gpt/Dockerfile", Line: 7, Instruction: "RUN false", Tail: []string{"one", "two\uFFFD"}}
 	if gpt.State != pipeline.Broken || !reflect.DeepEqual(gpt.Error, &want) {
 		t.Errorf("gpt is %+v, %+v", gpt, gpt.Error)
 	}
@@ -131,7 +131,7 @@ func TestFinishFailure(t *testing.T) {
 	if entries[4].Error.Text != "its parent gpt has no image" || entries[5].Error != nil {
 		t.Errorf("the last layers are %+v", entries[4:])
 	}
-	if run := must[[]RunSummary](t)(s.Runs(t.Context(), 1))[0]; run.Failed != 2 || run.Reused != 3 || run.Reason != "gpt failed" {
+	if run := must[[]agent.RunSummary](t)(s.Runs(t.Context(), 1))[0]; run.Failed != 2 || run.Reused != 3 || run.Reason != "gpt failed" {
 		t.Errorf("the run is %+v", run)
 	}
 }

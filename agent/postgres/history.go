@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
-	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 // HistoryFilter selects what of the history is wanted; empty fields select
@@ -26,56 +23,10 @@ type HistoryFilter struct {
 	Limit int
 }
 
-// HistoryEntry is what became of one layer in one run, and why.
-type HistoryEntry struct {
-	Run        agent.RunID   `json:"run"`
-	Repository string        `json:"repository"`
-	Ref        layers.Ref    `json:"ref"`
-	Commit     layers.Commit `json:"commit"`
-	// PreviousCommit is where the ref was before.
-	PreviousCommit layers.Commit `json:"previous_commit,omitempty"`
-	// Time is when the run ended.
-	Time  time.Time             `json:"time"`
-	Layer layers.Name           `json:"layer"`
-	Kind  layers.Kind           `json:"kind,omitempty"`
-	State pipeline.OutcomeState `json:"state"`
-	// Reasons tell what moved; ChangedPaths the files, at most 1,000.
-	Reasons      []layers.Reason     `json:"reasons"`
-	ChangedPaths []string            `json:"changed_paths"`
-	RebuildFrom  *layers.Instruction `json:"rebuild_from,omitempty"`
-	Notes        []string            `json:"notes,omitempty"`
-	// Seconds that its build took; 0 without a build.
-	Seconds     float64    `json:"seconds"`
-	Key         layers.Key `json:"key,omitempty"`
-	PreviousKey layers.Key `json:"previous_key,omitempty"`
-	// Image is REPOSITORY@DIGEST; Digest and Base are the image's.
-	Image  string        `json:"image,omitempty"`
-	Digest digest.Digest `json:"digest,omitempty"`
-	Base   *Base         `json:"base_image,omitempty"`
-	Error  *Failure      `json:"error,omitempty"`
-}
-
-// Base is an image that another one stands on.
-type Base struct {
-	Name   string        `json:"name,omitempty"`
-	Digest digest.Digest `json:"digest,omitempty"`
-}
-
-// Failure is why a layer has no image. The place is known if an instruction of
-// the Dockerfile failed.
-type Failure struct {
-	Text        string `json:"text"`
-	File        string `json:"file,omitempty"`
-	Line        int    `json:"line,omitempty"`
-	Instruction string `json:"instruction,omitempty"`
-	// Tail is the last lines of the instruction's output.
-	Tail []string `json:"tail,omitempty"`
-}
-
 // History returns what was built when, from what, and why: the newest run
 // first, its layers in the plan's order. Layers that a commit does not have are
 // left out.
-func (s *Store) History(ctx context.Context, f HistoryFilter) ([]HistoryEntry, error) {
+func (s *Store) History(ctx context.Context, f HistoryFilter) ([]agent.HistoryEntry, error) {
 	conditions := []string{"l.state <> 'absent'"}
 	var args []any
 	add := func(condition string, arg any) {
@@ -105,7 +56,7 @@ func (s *Store) History(ctx context.Context, f HistoryFilter) ([]HistoryEntry, e
 }
 
 // Layers returns what became of each layer in a run, in the plan's order.
-func (s *Store) Layers(ctx context.Context, run agent.RunID) ([]HistoryEntry, error) {
+func (s *Store) Layers(ctx context.Context, run agent.RunID) ([]agent.HistoryEntry, error) {
 	entries, err := s.history(ctx, "l.run = $1 order by l.position", run)
 	if err != nil {
 		return nil, fmt.Errorf("layers of run %d: %w", run, err)
@@ -123,7 +74,7 @@ func (s *Store) Log(ctx context.Context, run agent.RunID, layer layers.Name) (st
 }
 
 // history reads layers l of runs r, moves m and repositories g.
-func (s *Store) history(ctx context.Context, where string, args ...any) ([]HistoryEntry, error) {
+func (s *Store) history(ctx context.Context, where string, args ...any) ([]agent.HistoryEntry, error) {
 	return read(ctx, s, scanHistory, `
 		select l.run, g.url, m.ref, coalesce(m.new_commit, ''), coalesce(m.old_commit, ''), r.finished,
 			l.layer, coalesce(l.kind, ''), l.state, l.reasons, l.changed_paths, l.rebuild_from, l.notes, l.seconds,
@@ -135,11 +86,11 @@ func (s *Store) history(ctx context.Context, where string, args ...any) ([]Histo
 		where `+where, args...)
 }
 
-func scanHistory(row pgx.CollectableRow) (e HistoryEntry, err error) {
+func scanHistory(row pgx.CollectableRow) (e agent.HistoryEntry, err error) {
 	var ref, repository string
-	var base Base
+	var base agent.Base
 	var failed *string
-	var failure Failure
+	var failure agent.Failure
 	err = row.Scan(&e.Run, &e.Repository, &ref, &e.Commit, &e.PreviousCommit, &e.Time,
 		&e.Layer, &e.Kind, &e.State, &e.Reasons, &e.ChangedPaths, &e.RebuildFrom, &e.Notes, &e.Seconds,
 		&e.Key, &e.PreviousKey,
@@ -152,7 +103,7 @@ func scanHistory(row pgx.CollectableRow) (e HistoryEntry, err error) {
 	if e.Digest != "" {
 		e.Image = repository + "@" + string(e.Digest)
 	}
-	if base != (Base{}) {
+	if base != (agent.Base{}) {
 		e.Base = &base
 	}
 	if failed != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/agent"
 )
 
 // chain returns what an image stands on, the nearest first. The depth is
@@ -32,7 +34,7 @@ func (s *Store) chain(ctx context.Context, image int64) ([]Link, error) {
 
 // standingOn returns everything that stands on any of some images. One whose
 // digest is not known counts by its name.
-func (s *Store) standingOn(ctx context.Context, on ...Base) ([]Standing, error) {
+func (s *Store) standingOn(ctx context.Context, on ...agent.Base) ([]Standing, error) {
 	var digests, names []string
 	for _, base := range on {
 		if base.Digest != "" {

@@ -222,7 +222,7 @@ func TestLease(t *testing.T) {
 	if run := must[*agent.Run](t)(s.Claim(ctx, "two", time.Minute)); run != nil {
 		t.Errorf("claimed %+v before its time", run)
 	}
-	if run := must[[]RunSummary](t)(s.Runs(ctx, 0))[0]; run.State != agent.Queued || run.Reason != "the registry\uFFFD is down" {
+	if run := must[[]agent.RunSummary](t)(s.Runs(ctx, 0))[0]; run.State != agent.Queued || run.Reason != "the registry\uFFFD is down" {
 		t.Errorf("the released run is %+v", run)
 	}
 }
@@ -253,7 +253,7 @@ func TestOvertake(t *testing.T) {
 	if run := must[*agent.Run](t)(s.Claim(ctx, "one", time.Minute)); run != nil {
 		t.Errorf("claimed %+v after a later one of its ref", run)
 	}
-	if run := must[[]RunSummary](t)(s.Runs(ctx, 0))[1]; run.State != agent.Superseded || run.Reason != "overtaken by run 2" {
+	if run := must[[]agent.RunSummary](t)(s.Runs(ctx, 0))[1]; run.State != agent.Superseded || run.Reason != "overtaken by run 2" {
 		t.Errorf("the first run is %+v", run)
 	}
 }

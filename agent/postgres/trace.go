@@ -26,7 +26,7 @@ type Trace struct {
 	Images []ImageTrace `json:"images"`
 	// Outside has the images from outside that the query names: several if a
 	// reference has pointed at several.
-	Outside []Base `json:"outside,omitempty"`
+	Outside []agent.Base `json:"outside,omitempty"`
 	// StandingOn is everything that stands on the image, directly or not, the
 	// newest first and at most 1,000; empty for a commit.
 	StandingOn []Standing `json:"standing_on"`
@@ -57,7 +57,7 @@ type ImageTrace struct {
 	// on one that is known.
 	Chain []Link `json:"chain"`
 	// BuiltBy is the run that built it; nil if it was found in the registry.
-	BuiltBy *HistoryEntry `json:"built_by,omitempty"`
+	BuiltBy *agent.HistoryEntry `json:"built_by,omitempty"`
 	// Snapshots that have it, the newest first and at most 1,000.
 	Snapshots []SnapshotTrace `json:"snapshots"`
 	Tags      []agent.Tag     `json:"tags"`
@@ -67,7 +67,7 @@ type ImageTrace struct {
 
 // Link is an image in the chain of those below another.
 type Link struct {
-	Base
+	agent.Base
 	// Layer is empty for an image from outside.
 	Layer   layers.Name `json:"layer,omitempty"`
 	Outside bool        `json:"outside"`
@@ -127,7 +127,7 @@ func (s *Store) trace(ctx context.Context, query string) (*Trace, error) {
 	case TracedImage:
 		t.Images, err = s.images(ctx, "i.digest = $1 order by i.lost_at is not null, i.id desc limit 1", found.name)
 		if err == nil {
-			t.StandingOn, err = s.standingOn(ctx, Base{Digest: digest.Digest(found.name)})
+			t.StandingOn, err = s.standingOn(ctx, agent.Base{Digest: digest.Digest(found.name)})
 		}
 	case TracedOutside:
 		t.Outside = found.outside

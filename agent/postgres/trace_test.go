@@ -30,14 +30,14 @@ func TestHistory(t *testing.T) {
 		{"another repository", HistoryFilter{Repository: "https://git.example/other.git"}, ""},
 	} {
 		var got []string
-		for _, e := range must[[]HistoryEntry](t)(s.History(t.Context(), c.filter)) {
+		for _, e := range must[[]agent.HistoryEntry](t)(s.History(t.Context(), c.filter)) {
 			got = append(got, strings.Join([]string{string('0' + rune(e.Run)), string(e.Layer), string(e.State)}, " "))
 		}
 		if strings.Join(got, ", ") != c.want {
 			t.Errorf("%s: %s", c.name, strings.Join(got, ", "))
 		}
 	}
-	e := must[[]HistoryEntry](t)(s.History(t.Context(), HistoryFilter{Layer: "bert", Ref: "main", Limit: 1}))[0]
+	e := must[[]agent.HistoryEntry](t)(s.History(t.Context(), HistoryFilter{Layer: "bert", Ref: "main", Limit: 1}))[0]
 	if e.Commit != commit("b") || e.PreviousCommit != commit("a") || e.Ref != "refs/heads/main" || e.Repository != labURL ||
 		e.Seconds != 1.5 || e.Key != key("bert2") || e.Digest != sum("image bert2") || e.Image != "registry.example/lab/bert@"+string(e.Digest) ||
 		e.Base.Digest != sum("image torch") || e.Reasons[0].Detail != "bert/train.py changed" || e.ChangedPaths[0] != "bert/train.py" ||
@@ -70,9 +70,9 @@ func TestTraceImage(t *testing.T) {
 		t.Errorf("bert is %+v", i)
 	}
 	chain := []Link{
-		{Base: Base{Name: "registry.example/lab/torch", Digest: sum("image torch")}, Layer: "torch"},
-		{Base: Base{Name: "registry.example/lab/os", Digest: sum("image os")}, Layer: "os"},
-		{Base: Base{Name: "docker.io/library/debian:12", Digest: sum("debian")}, Outside: true},
+		{Base: agent.Base{Name: "registry.example/lab/torch", Digest: sum("image torch")}, Layer: "torch"},
+		{Base: agent.Base{Name: "registry.example/lab/os", Digest: sum("image os")}, Layer: "os"},
+		{Base: agent.Base{Name: "docker.io/library/debian:12", Digest: sum("debian")}, Outside: true},
 	}
 	if !slices.Equal(i.Chain, chain) {
 		t.Errorf("bert stands on %+v", i.Chain)
@@ -205,7 +205,7 @@ func TestTraceLost(t *testing.T) {
 	if trace.Images[0].Lost.IsZero() || len(trace.Images[0].Snapshots) != 1 {
 		t.Errorf("the lost image is %+v", trace.Images[0])
 	}
-	if e := must[[]HistoryEntry](t)(s.History(t.Context(), HistoryFilter{Layer: "bert"})); e[0].Digest != bert.Digest {
+	if e := must[[]agent.HistoryEntry](t)(s.History(t.Context(), HistoryFilter{Layer: "bert"})); e[0].Digest != bert.Digest {
 		t.Errorf("history has %+v", e)
 	}
 }
@@ -220,8 +220,8 @@ func TestJSON(t *testing.T) {
 	}{
 		"trace": {must[*Trace](t)(s.Trace(t.Context(), "bert:main")),
 			[]string{`"query"`, `"kind":"image"`, `"images":[`, `"standing_on":[]`, `"digest"`, `"framework_type"`, `"gpu_driver_ver"`, `"layer_hash"`, `"chain"`, `"built_by"`, `"outside":true`}},
-		"history":  {must[[]HistoryEntry](t)(s.History(t.Context(), HistoryFilter{})), []string{`"layer":"bert"`, `"reasons":[{`, `"seconds":1.5`, `"base_image":{`}},
-		"runs":     {must[[]RunSummary](t)(s.Runs(t.Context(), 0)), []string{`"id":1`, `"state":"succeeded"`, `"built":1`, `"reused":3`}},
+		"history":  {must[[]agent.HistoryEntry](t)(s.History(t.Context(), HistoryFilter{})), []string{`"layer":"bert"`, `"reasons":[{`, `"seconds":1.5`, `"base_image":{`}},
+		"runs":     {must[[]agent.RunSummary](t)(s.Runs(t.Context(), 0)), []string{`"id":1`, `"state":"succeeded"`, `"built":1`, `"reused":3`}},
 		"snapshot": {must[*agent.Snapshot](t)(s.Snapshot(t.Context(), 1, commit("a"))), []string{`"commit"`, `"complete":true`, `"bert":{`}},
 	} {
 		text, err := json.Marshal(c.v)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/lab-layers/lab-layers/agent"
-	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -127,11 +126,11 @@ func newProgram(l *lab) *program {
 }
 
 // recorded returns the runs in the records of the running agent.
-func (p *program) recorded() (runs []postgres.RunSummary) {
+func (p *program) recorded() (runs []agent.RunSummary) {
 	p.Helper()
 	dec := json.NewDecoder(strings.NewReader(p.command("", p.binary, "runs", "--data-dir", p.data, "-o", "json")))
 	for dec.More() {
-		var run postgres.RunSummary
+		var run agent.RunSummary
 		p.check(dec.Decode(&run))
 		runs = append(runs, run)
 	}
@@ -150,7 +149,7 @@ func (p *program) checkTags(commits map[layers.Commit]bool, last layers.Commit) 
 	p.check(json.Unmarshal(found, &parts))
 	images := map[layers.Commit]int{}
 	for dec.More() {
-		var e postgres.HistoryEntry
+		var e agent.HistoryEntry
 		p.check(dec.Decode(&e))
 		images[e.Commit]++
 		repository := parts.Registry + "/" + string(e.Layer)

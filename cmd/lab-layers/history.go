@@ -37,7 +37,7 @@ func newHistory() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			entries = slices.DeleteFunc(entries, func(e postgres.HistoryEntry) bool {
+			entries = slices.DeleteFunc(entries, func(e agent.HistoryEntry) bool {
 				return !strings.HasPrefix(string(e.Commit), commit)
 			})
 			heading := []string{"TIME", "RUN", "REF", "COMMIT", "LAYER", "OUTCOME", "SECONDS", "DIGEST", "WHY"}
@@ -63,7 +63,7 @@ func most(limit int, filtered bool) int {
 	return limit
 }
 
-func historyRow(e postgres.HistoryEntry) []string {
+func historyRow(e agent.HistoryEntry) []string {
 	seconds := ""
 	if e.Seconds > 0 {
 		seconds = fmt.Sprintf("%.2f", e.Seconds)
@@ -74,7 +74,7 @@ func historyRow(e postgres.HistoryEntry) []string {
 	}
 }
 
-func whyEntry(e postgres.HistoryEntry) string {
+func whyEntry(e agent.HistoryEntry) string {
 	switch {
 	case e.State == pipeline.Reused:
 		return ""
@@ -119,7 +119,7 @@ func newRuns() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runs = slices.DeleteFunc(runs, func(run postgres.RunSummary) bool {
+			runs = slices.DeleteFunc(runs, func(run agent.RunSummary) bool {
 				return ref != "" && string(run.Move.Ref) != ref && shortRef(run.Move.Ref) != ref ||
 					!strings.HasPrefix(string(run.Move.New), commit) || final && !run.State.Final()
 			})
@@ -136,7 +136,7 @@ func newRuns() *cobra.Command {
 	return cmd
 }
 
-func runRow(run postgres.RunSummary) []string {
+func runRow(run agent.RunSummary) []string {
 	seconds := ""
 	if run.State.Final() {
 		seconds = fmt.Sprintf("%.2f", run.Seconds)

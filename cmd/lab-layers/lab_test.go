@@ -227,7 +227,7 @@ func (l *lab) work() agent.Verdict {
 	return l.ended[before]
 }
 
-func (l *lab) runs() []postgres.RunSummary {
+func (l *lab) runs() []agent.RunSummary {
 	l.Helper()
 	runs, err := l.store.Runs(l.Context(), 100)
 	l.check(err)
