@@ -123,10 +123,11 @@ func newBenchLab(b *testing.B) *benchLab {
 
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	onStop := func(stop func(context.Context)) { b.Cleanup(func() { stop(ctx) }) }
-	if lab.address, err = startBuildKit(ctx, dir, "", nil, log, onStop); err != nil {
+	flags := stackFlags{dataDir: dir, compression: string(buildkit.Zstd), parallel: 4}
+	if lab.address, err = flags.startBuildKit(ctx, log, onStop); err != nil {
 		b.Fatal(err)
 	}
-	flags := stackFlags{dataDir: filepath.Join(dir, "data"), buildkit: []string{lab.address}, compression: string(buildkit.Zstd), parallel: 4}
+	flags.dataDir, flags.buildkit = filepath.Join(dir, "data"), []string{lab.address}
 	stack, err := flags.openStack(ctx, log)
 	if err != nil {
 		b.Fatal(err)

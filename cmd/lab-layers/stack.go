@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,8 @@ type stackFlags struct {
 	secrets      map[string]string
 	ssh          map[string]string
 	network      string
+	cacheSize    string
+	cgroup       string
 }
 
 func (f *stackFlags) add(cmd *cobra.Command) {
@@ -60,6 +63,8 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	flags.StringSliceVar(&f.buildkit, "buildkit", nil, "addresses of BuildKit daemons to use instead of a private one")
 	flags.StringVar(&f.network, "build-network", "host", "network of RUN steps in the private BuildKit: host, bridge, cni or none; with host they reach what listens on this machine's loopback")
+	flags.StringVar(&f.cacheSize, "build-cache", "", "most disk space that the private BuildKit's cache may take, such as 200GB, or 30% of the disk (default: 100GB at the most, a fifth of the disk kept free)")
+	flags.StringVar(&f.cgroup, "build-cgroup", "", "control group for RUN steps in the private BuildKit, with its limits on memory and processes, such as labs.slice")
 	flags.StringVar(&f.compression, "compression", string(buildkit.Zstd), "compression of image layers: zstd or gzip; keep to one")
 	flags.BoolVar(&f.reproducible, "reproducible", false, "give the same digest on any BuildKit where RUN steps allow, at some cost")
 	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
@@ -162,7 +167,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		if len(f.buildkit) > 0 {
 			return nil
 		}
-		address, err := startBuildKit(gctx, f.dataDir, f.network, f.plainHTTP, log, onStop)
+		address, err := f.startBuildKit(gctx, log, onStop)
 		addresses = []string{address}
 		return err
 	})
@@ -326,13 +331,22 @@ func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop
 	return r, nil
 }
 
-func startBuildKit(ctx context.Context, dataDir, network string, plainHTTP []string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
-	log = log.With("part", "buildkit")
-	d, err := daemon.Start(ctx, daemon.Options{Root: filepath.Join(dataDir, "buildkit"), Network: network, PlainHTTP: plainHTTP, Logger: log})
+func (f *stackFlags) startBuildKit(ctx context.Context, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
+	options := daemon.Options{
+		Root: filepath.Join(f.dataDir, "buildkit"), Network: f.network, PlainHTTP: f.plainHTTP,
+		CacheSize: f.cacheSize, CgroupParent: f.cgroup,
+		// One Dockerfile may have a thousand stages that could run at once.
+		Parallelism: max(f.parallel, runtime.NumCPU()),
+		Logger:      log.With("part", "buildkit"),
+	}
+	if err := options.Check(); err != nil {
+		return "", inputError{err}
+	}
+	d, err := daemon.Start(ctx, options)
 	if err != nil {
 		return "", fmt.Errorf("start BuildKit: %w", err)
 	}
-	onStop(keep(func(ctx context.Context) { daemon.Keep(ctx, d, lost(log)) }))
+	onStop(keep(func(ctx context.Context) { daemon.Keep(ctx, d, lost(options.Logger)) }))
 	return d.Address(), nil
 }
 

@@ -7,19 +7,19 @@ import (
 	"path/filepath"
 )
 
-// cgroup is the control group that a root directory's containers are in.
-func cgroup(root string) string {
-	return fmt.Sprintf("lab-layers-%x", sha256.Sum256([]byte(root)))[:27]
+// cgroup is the control group that a daemon's containers are in.
+func (o Options) cgroup() string {
+	return filepath.Join(o.CgroupParent, fmt.Sprintf("lab-layers-%x", sha256.Sum256([]byte(o.Root)))[:27])
 }
 
 // sweepCgroups removes what containers left of a daemon's control group, in
 // both versions' hierarchies. A group with a process in it stays, and so does
 // one that we may not remove: neither does harm.
-func sweepCgroups(root string) {
+func sweepCgroups(group string) {
 	for _, hierarchy := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
 		// The deepest go first.
 		for _, below := range []string{"buildkit/*", "buildkit", ""} {
-			left, _ := filepath.Glob(filepath.Join(hierarchy, cgroup(root), below))
+			left, _ := filepath.Glob(filepath.Join(hierarchy, group, below))
 			for _, dir := range left {
 				_ = os.Remove(dir)
 			}

@@ -40,9 +40,14 @@ type Options struct {
 	// it needs nothing installed, but RUN steps then reach whatever listens on
 	// this machine's loopback. "bridge" and "cni" keep them apart.
 	Network string
-	// MaxUsedSpace is the most disk space the cache may take, in bytes. 0
-	// leaves it to BuildKit: a part of the disk.
-	MaxUsedSpace int64
+	// CacheSize is the most disk space that the cache may take, such as 200GB,
+	// or 30% of the disk; a tenth of the disk is kept free in any case. Empty
+	// leaves it to BuildKit: at most 100 GB, and a fifth of the disk kept free.
+	// A step that is running is not bounded by it.
+	CacheSize string
+	// CgroupParent is the control group that those of RUN steps are made in,
+	// with its limits on memory and processes; empty is the hierarchy's root.
+	CgroupParent string
 	// Parallelism is the most RUN and COPY steps at a time; 0 is no limit.
 	Parallelism int
 	// Logger is given what the daemon prints, line by line, at debug level;
@@ -87,6 +92,9 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("it needs root: run as root, or give the address of a BuildKit that runs already")
 	}
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	binary, err := find(o.Binary)
 	if err != nil {
 		return nil, err
@@ -110,7 +118,7 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err := writeConfig(config, o); err != nil {
 		return nil, err
 	}
-	sweepCgroups(o.Root) // of a daemon that was killed
+	sweepCgroups(o.cgroup()) // of a daemon that was killed
 	d := &Daemon{options: o, socket: filepath.Join(sockets, "buildkitd.sock")}
 	// A socket that is there is a dead daemon's: we hold the lock.
 	if err := os.Remove(d.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -196,7 +204,7 @@ func (d *Daemon) Stop(ctx context.Context) {
 	if !d.process.End(ctx, syscall.SIGTERM) {
 		d.process.Kill()
 	}
-	sweepCgroups(d.options.Root)
+	sweepCgroups(d.options.cgroup())
 }
 
 // find returns the path of the buildkitd to run, and checks for what it needs.

@@ -119,7 +119,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 func TestStartStopStart(t *testing.T) {
 	dir := root(t)
-	o := Options{Binary: binary(t), Root: dir, PlainHTTP: []string{"registry.lab:5000"}, MaxUsedSpace: 1 << 30}
+	o := Options{Binary: binary(t), Root: dir, PlainHTTP: []string{"registry.lab:5000"}, CacheSize: "3GB"}
 	for range 2 {
 		began := time.Now()
 		d := mustStart(t, o)
@@ -186,6 +186,8 @@ func TestStartErrors(t *testing.T) {
 		{"last lines", Options{Binary: script}, []string{"start buildkitd", "ended at once", "exit status 3", "it is broken"}},
 		{"no binary", Options{Binary: "/nowhere/buildkitd"}, []string{"/nowhere/buildkitd", "give its path"}},
 		{"bad registry", Options{Binary: script, PlainHTTP: []string{`x"]`}}, []string{`registry "x\"]"`}},
+		{"bad size", Options{Binary: script, CacheSize: "much"}, []string{`"much"`, "200GB"}},
+		{"bad control group", Options{Binary: script, CgroupParent: "../x"}, []string{`"../x"`, "labs.slice"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.o.Root = root(t)
@@ -276,7 +278,7 @@ func TestKillLeavesNothing(t *testing.T) {
 	}
 	answers(t, d.Address())
 	d.Stop(t.Context())
-	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + cgroup(dir)); len(left) > 0 {
+	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.options.cgroup()); len(left) > 0 {
 		t.Errorf("control groups %v are left", left)
 	}
 	if after, _ := filepath.Glob("/run/runc/*"); !slices.Equal(before, after) {
