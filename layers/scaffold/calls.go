@@ -1,6 +1,9 @@
 package scaffold
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // call is what an image goes by in FROM lines: a name, and the tag where it
 // takes one to tell variants apart.
@@ -10,6 +13,9 @@ type call struct {
 	// weak calls count only where no other image has the name.
 	weak bool
 }
+
+// camel finds the bounds of words in NodeBase, whose image is node-base.
+var camel = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
 // addCalls lists what FROM lines may call an image.
 func (s *images) addCalls(img *image) {
@@ -40,6 +46,7 @@ func (s *images) addCalls(img *image) {
 	k := len(parts) - 1 - variants
 	tag := strings.Join(parts[k+1:], "-")
 	add(parts[k], tag, false)
+	add(camel.ReplaceAllString(parts[k], "$1-$2"), tag, false)
 	add(strings.Join(parts[k:], "-"), "", false)
 	if k > 0 {
 		add(strings.Join(parts[k-1:], "-"), "", false)

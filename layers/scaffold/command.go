@@ -1,6 +1,7 @@
 package scaffold
 
 import (
+	"cmp"
 	"path"
 	"regexp"
 	"strings"
@@ -9,11 +10,15 @@ import (
 // builder finds a command that builds an image.
 var builder = regexp.MustCompile(`(?:^|[\s/@])(?:docker|podman|nerdctl|buildah|img)\s+(?:buildx\s+|image\s+|builder\s+)?(?:build|bud)\s`)
 
+// kaniko finds the builder that runs inside CI.
+var kaniko = regexp.MustCompile(`(?:^|\s)/kaniko/executor\s`)
+
 // optionsWithValue are those of docker build that take the next word.
 var optionsWithValue = words(`-t --tag -f --file --build-arg --target --platform --label
 	--cache-from --cache-to --network --progress -o --output --secret --ssh --iidfile
 	--metadata-file --build-context --add-host --shm-size -m --memory --cpuset-cpus
-	--builder --pull-policy --attest --annotation --allow --ulimit --volume -v --squash-all`)
+	--builder --pull-policy --attest --annotation --allow --ulimit --volume -v
+	--format --isolation --security-opt --creds --jobs --layers-from --ignorefile --dns --destination --dockerfile --context --cache-repo --snapshot-mode --snapshotMode`)
 
 // commandBuilds reads the docker build commands of a shell line that runs in a
 // directory of the repository.
@@ -22,13 +27,16 @@ func (r *repository) commandBuilds(line, dir string) []build {
 	for _, command := range commandEnd.Split(line, -1) {
 		command = strings.TrimLeft(strings.TrimSpace(command), "@-+( ")
 		if to, ok := strings.CutPrefix(command, "cd "); ok {
-			if to = strings.Trim(strings.TrimSpace(to), `"'`); strings.ContainsAny(to, unknown+"$ ") || path.IsAbs(to) {
+			to = strings.Trim(strings.TrimSpace(to), `"'`)
+			if dir = repositoryPath(dir, to); strings.ContainsAny(to, unknown+"$ ") || dir == unknown {
 				return builds
 			}
-			dir = path.Join(dir, to)
 			continue
 		}
 		at := builder.FindStringIndex(command)
+		if at == nil {
+			at = kaniko.FindStringIndex(command)
+		}
 		if at == nil {
 			continue
 		}
@@ -65,40 +73,63 @@ func parseBuild(args []string, dir string) (build, bool) {
 			value = strings.Trim(args[i], `"'`)
 		}
 		switch name {
-		case "-t", "--tag":
-			if known := knownReference(value); known != "" {
+		case "-t", "--tag", "--destination":
+			if known := cmp.Or(knownReference(value), lastPart(value)); known != "" {
 				b.names = append(b.names, known)
 			}
-		case "-f", "--file":
+		case "-f", "--file", "--dockerfile":
 			file = value
+		case "--context":
+			context = strings.TrimPrefix(value, "dir://")
 		case "--target":
 			b.target = value
 		case "--build-arg":
 			if key, value, ok := strings.Cut(value, "="); ok {
-				if known := knownReference(value); known != "" {
-					b.args[key] = known
-				}
+				b.give(key, value)
 			}
 		}
 	}
-	if context == "" || strings.ContainsAny(context+file+b.target, unknown+"$`*") || path.IsAbs(context) || path.IsAbs(file) || strings.Contains(context, "://") || context == "-" {
+	if context == "" || strings.ContainsAny(context+file+b.target, unknown+"$`*") || strings.Contains(context, "://") || context == "-" {
 		return b, false
 	}
-	b.context = path.Join(dir, context)
+	b.context = repositoryPath(dir, context)
 	b.dockerfile = path.Join(b.context, "Dockerfile")
 	if file != "" {
-		b.dockerfile = path.Join(dir, file)
+		b.dockerfile = repositoryPath(dir, file)
 	}
-	return b, !strings.HasPrefix(b.context, "..") && !strings.HasPrefix(b.dockerfile, "..")
+	return b, !strings.Contains(b.context+b.dockerfile, unknown)
+}
+
+// give sets a build argument. Where a reference's owner is not known, what it
+// is called may still tell a layer: such a value begins with unknown.
+func (b *build) give(name, value string) {
+	if known := knownReference(value); known != "" {
+		b.args[name] = known
+		return
+	}
+	if last := lastPart(value); last != "" {
+		b.args[name] = unknown + "/" + last
+	}
+}
+
+// lastPart is the name of a reference whose owner is not known; empty if the
+// name is not known either.
+func lastPart(text string) string {
+	text = strings.Trim(text, `"'`)
+	i := strings.LastIndex(text, "/")
+	if i < 0 || strings.HasSuffix(text[:i], ":") {
+		return ""
+	}
+	return knownReference(text[i+1:])
 }
 
 // knownReference cuts off a tag that is not known; empty if more is not.
 func knownReference(text string) string {
 	text = strings.Trim(text, `"'`)
-	if !strings.ContainsAny(text, unknown+"$`") {
+	if !strings.ContainsAny(text, unknown+"\x02$`") {
 		return strings.TrimSuffix(text, ":")
 	}
-	if i := strings.LastIndex(text, ":"); i > strings.LastIndex(text, "/") && i > 0 && !strings.ContainsAny(text[:i], unknown+"$`") {
+	if i := strings.LastIndex(text, ":"); i > strings.LastIndex(text, "/") && i > 0 && !strings.ContainsAny(text[:i], unknown+"\x02$`") {
 		return text[:i]
 	}
 	return ""

@@ -83,3 +83,16 @@ func beside(dockerfile string) string {
 	}
 	return ""
 }
+
+// saysNothing reports whether what lies at a path tells nothing about how the
+// lab's images are built, such as examples. Scripts and CI do.
+func saysNothing(file string) bool {
+	for part := range strings.SplitSeq(path.Dir(file), "/") {
+		switch what := besides[strings.ToLower(part)]; what {
+		case "", "scripts", "continuous integration":
+		default:
+			return true
+		}
+	}
+	return false
+}

@@ -14,11 +14,21 @@ type build struct {
 	// sure says that parent is what the image stands on, not only something
 	// that is made before it.
 	sure bool
+	// rank is how far the source is from the repository's own description of
+	// its images: what a lower one says of a target goes before.
+	rank int
 }
+
+// Ranks of sources. CI often builds the same image in several ways.
+const (
+	rankDescription = iota
+	rankScript
+	rankCI
+)
 
 // isEvidence goes by a file's name.
 func isEvidence(name string) bool {
-	return isCompose(name) || isBake(name) || isMake(name) || isSpec(name)
+	return isCompose(name) || isBake(name) || isMake(name) || isSpec(name) || isScript(name)
 }
 
 // readBuilds collects what the repository's other files say. Those that do
@@ -26,7 +36,7 @@ func isEvidence(name string) bool {
 func (r *repository) readBuilds() []build {
 	var builds []build
 	for _, file := range r.evidence {
-		if beside(file) != "" {
+		if saysNothing(file) {
 			continue
 		}
 		text, err := r.read(file, maxEvidence)
@@ -43,6 +53,8 @@ func (r *repository) readBuilds() []build {
 			builds = append(builds, r.readMake(file, text)...)
 		case isSpec(name):
 			builds = append(builds, r.readSpec(file, text)...)
+		case isScript(name):
+			builds = append(builds, r.readScript(file, text)...)
 		}
 	}
 	return builds

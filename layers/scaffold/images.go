@@ -85,9 +85,16 @@ func (s *images) addFile(file *dockerfile, said []build) {
 // with.
 func (s *images) addVariants(file *dockerfile, stage int, target string, said []build) {
 	var variants []*image
+	slices.SortStableFunc(said, func(a, b build) int { return a.rank - b.rank })
 	for _, b := range said {
 		if len(variants) >= maxVariants {
 			break
+		}
+		if b.rank > said[0].rank {
+			if len(variants) == 1 {
+				variants[0].hear(b)
+			}
+			continue
 		}
 		args := relevant(file, b.args)
 		at := slices.IndexFunc(variants, func(v *image) bool {
@@ -114,6 +121,17 @@ func (s *images) addVariants(file *dockerfile, stage int, target string, said []
 			v.because("The same Dockerfile is built %d times with different arguments.", len(variants))
 		}
 		s.list = append(s.list, v)
+	}
+}
+
+// hear adds what a lesser source says: names, and arguments that the Dockerfile
+// needs and no better source gives.
+func (i *image) hear(b build) {
+	i.said = append(i.said, b)
+	for name, value := range relevant(i.file, b.args) {
+		if _, given := i.args[name]; !given && !i.file.hasDefault(name) {
+			i.args[name] = value
+		}
 	}
 }
 

@@ -125,6 +125,8 @@ func (m *makefile) expandDeep(text string, rule makeRule, depth int, budget *int
 			value = rule.target
 		case name == "<" && len(rule.needs) > 0:
 			value = rule.needs[0]
+		case strings.HasPrefix(name, "or "):
+			value = m.expandDeep(name[strings.LastIndex(name, ",")+1:], rule, depth+1, budget)
 		case name == "CURDIR" || name == "PWD":
 			value = "."
 		case known:

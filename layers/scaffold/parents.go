@@ -10,6 +10,7 @@ import (
 // repository by the name in FROM, or an image from outside.
 func (s *images) findParents() {
 	for _, img := range s.list {
+		s.settleArgs(img)
 		img.read = img.file.read(img.stage, img.args)
 		s.findArguments(img)
 		s.byFile[img.file] = append(s.byFile[img.file], img)
@@ -28,6 +29,21 @@ func (s *images) findParents() {
 		}
 	}
 	s.breakCycles()
+}
+
+// settleArgs takes arguments whose owner is not known for the layers that they
+// are called like, and drops those that no layer is called like.
+func (s *images) settleArgs(img *image) {
+	for name, value := range img.args {
+		if !strings.Contains(value, unknown) {
+			continue
+		}
+		delete(img.args, name)
+		last := strings.TrimPrefix(value, unknown+"/")
+		if p := s.matchCalls(img, parseReference(last)); p != nil && p != img && validReference(last) && !official[parseReference(last).name] {
+			img.args[name] = last
+		}
+	}
 }
 
 // keepParents sees to it that no layer stands on one that is left out: that

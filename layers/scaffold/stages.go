@@ -22,6 +22,18 @@ func (d *dockerfile) declares(name string) bool {
 	return false
 }
 
+// hasDefault reports whether an ARG before the first FROM gives a value.
+func (d *dockerfile) hasDefault(name string) bool {
+	for _, cmd := range d.meta {
+		for _, arg := range cmd.Args {
+			if arg.Key == name && arg.Value != nil && *arg.Value != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func declaresIn(cmds []instructions.ArgCommand, name string) bool {
 	for _, cmd := range cmds {
 		for _, arg := range cmd.Args {
