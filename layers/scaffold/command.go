@@ -22,7 +22,7 @@ var optionsWithValue = words(`-t --tag -f --file --build-arg --target --platform
 
 // commandBuilds reads the docker build commands of a shell line that runs in a
 // directory of the repository.
-func (r *repository) commandBuilds(line, dir string) []build {
+func (r *repository) commandBuilds(line, dir string, rank int) []build {
 	var builds []build
 	for _, command := range commandEnd.Split(line, -1) {
 		command = strings.TrimLeft(strings.TrimSpace(command), "@-+( ")
@@ -40,7 +40,7 @@ func (r *repository) commandBuilds(line, dir string) []build {
 		if at == nil {
 			continue
 		}
-		if b, ok := parseBuild(strings.Fields(command[at[1]:]), dir); ok {
+		if b, ok := parseBuild(strings.Fields(command[at[1]:]), dir, rank); ok {
 			if _, _, err := r.find(b.dockerfile); err == nil {
 				builds = append(builds, b)
 			}
@@ -51,8 +51,8 @@ func (r *repository) commandBuilds(line, dir string) []build {
 
 // parseBuild reads the options of docker build; ok is false where the context
 // or the Dockerfile is not known.
-func parseBuild(args []string, dir string) (build, bool) {
-	b := build{args: map[string]string{}}
+func parseBuild(args []string, dir string, rank int) (build, bool) {
+	b := build{rank: rank, args: map[string]string{}}
 	file, context := "", ""
 	for i := 0; i < len(args); i++ {
 		word := strings.Trim(args[i], `"'`)
@@ -100,15 +100,25 @@ func parseBuild(args []string, dir string) (build, bool) {
 	return b, !strings.Contains(b.context+b.dockerfile, unknown)
 }
 
-// give sets a build argument. Where a reference's owner is not known, what it
-// is called may still tell a layer: such a value begins with unknown.
+// Marks before the values of arguments that count only under a condition.
+const (
+	ownerUnknown = unknown + "/" // the name alone is known: only if a layer has it
+	unsettled    = unknown + ":" // only if a layer has the name, or if there is no default
+)
+
+// give sets a build argument. A reference whose owner or tag is not known may
+// still tell a layer. What CI gives may be one of several values.
 func (b *build) give(name, value string) {
-	if known := knownReference(value); known != "" {
+	value = strings.Trim(value, `"'`)
+	switch known := knownReference(value); {
+	case known != "" && known == value && b.rank < rankCI:
 		b.args[name] = known
-		return
-	}
-	if last := lastPart(value); last != "" {
-		b.args[name] = unknown + "/" + last
+	case known != "":
+		b.args[name] = unsettled + known
+	default:
+		if last := lastPart(value); last != "" {
+			b.args[name] = ownerUnknown + last
+		}
 	}
 }
 

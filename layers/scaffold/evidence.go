@@ -1,6 +1,6 @@
 package scaffold
 
-import "strings"
+import "path"
 
 // build is what a file other than the Dockerfile says about an image.
 type build struct {
@@ -26,9 +26,10 @@ const (
 	rankCI
 )
 
-// isEvidence goes by a file's name.
-func isEvidence(name string) bool {
-	return isCompose(name) || isBake(name) || isMake(name) || isSpec(name) || isScript(name)
+// isEvidence goes by a file's path.
+func isEvidence(file string) bool {
+	name := path.Base(file)
+	return isWorkflow(file) || isCompose(name) || isBake(name) || isMake(name) || isSpec(name) || isScript(name)
 }
 
 // readBuilds collects what the repository's other files say. Those that do
@@ -43,8 +44,10 @@ func (r *repository) readBuilds() []build {
 		if err != nil {
 			continue
 		}
-		name := file[strings.LastIndex(file, "/")+1:]
+		name := path.Base(file)
 		switch {
+		case isWorkflow(file):
+			builds = append(builds, r.readWorkflow(file, text)...)
 		case isCompose(name):
 			builds = append(builds, r.readCompose(file, text)...)
 		case isBake(name):

@@ -48,7 +48,9 @@ type image struct {
 }
 
 func (i *image) because(format string, args ...any) {
-	i.evidence = append(i.evidence, fmt.Sprintf(format, args...))
+	if evidence := fmt.Sprintf(format, args...); !slices.Contains(i.evidence, evidence) {
+		i.evidence = append(i.evidence, evidence)
+	}
 }
 
 // standOn sets the parent and says why.

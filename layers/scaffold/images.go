@@ -96,6 +96,10 @@ func (s *images) addVariants(file *dockerfile, stage int, target string, said []
 			}
 			continue
 		}
+		if known := sameImage(variants, b); known != nil {
+			known.hear(b)
+			continue
+		}
 		args := relevant(file, b.args)
 		at := slices.IndexFunc(variants, func(v *image) bool {
 			first := v.said[0]
@@ -122,6 +126,24 @@ func (s *images) addVariants(file *dockerfile, stage int, target string, said []
 		}
 		s.list = append(s.list, v)
 	}
+}
+
+// sameImage is the variant that CI builds once more: its builds are different
+// images only if they go by different names.
+func sameImage(variants []*image, b build) *image {
+	if b.rank < rankCI || len(variants) == 0 {
+		return nil
+	}
+	if len(b.names) == 0 {
+		return variants[0]
+	}
+	for _, v := range variants {
+		first := v.said[0]
+		if len(first.names) == 0 || parseReference(first.names[0]).name == parseReference(b.names[0]).name {
+			return v
+		}
+	}
+	return nil
 }
 
 // hear adds what a lesser source says: names, and arguments that the Dockerfile

@@ -61,7 +61,7 @@ func (r *repository) ruleBuilds(m *makefile, file string, rule makeRule) []build
 			}
 			continue
 		}
-		for _, b := range r.commandBuilds(m.expand(line, rule), dir) {
+		for _, b := range r.commandBuilds(m.expand(line, rule), dir, rankDescription) {
 			b.source, b.parent = file, parent
 			builds = append(builds, b)
 		}

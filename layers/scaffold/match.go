@@ -20,22 +20,38 @@ func (s *images) match(img *image, ref reference) *image {
 func (s *images) matchCalls(img *image, ref reference) *image {
 	name := strings.ToLower(ref.name)
 	var best *image
-	bestScore := 0
+	bestScore, bestFit, fitting, releases := 0, 0, 0, 0
 	for _, other := range s.byCall[name] {
 		score := max(other.fits(name, ref.tag), other.fitsVariant(name, img))
 		if score == 0 {
 			continue
+		}
+		fit := score
+		fitting++
+		if other.isRelease() {
+			releases++
 		}
 		if other.leftOut == "" {
 			score += 1 << 12 // a layer before what is left out
 		}
 		score += min(s.nearness(img, other), 1<<9)
 		if score > bestScore {
-			best, bestScore = other, score
+			best, bestScore, bestFit = other, score, fit
 		}
+	}
+	if pinned(ref.tag) && fitting > 1 && (bestFit == weakly || bestFit < 4*weakly && releases == fitting) {
+		return nil // one of several releases, and none of them is it
 	}
 	return best
 }
+
+// isRelease reports whether a version tells the image apart from others.
+func (i *image) isRelease() bool {
+	return slices.ContainsFunc(i.calls, func(c call) bool { return pinned(c.tag) && !c.weak })
+}
+
+// weakly is the least grade of a fit.
+const weakly = 1 << 9
 
 // fits grades how well an image goes by a name and tag; 0 is not at all.
 func (i *image) fits(name, tag string) int {

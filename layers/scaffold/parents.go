@@ -9,8 +9,14 @@ import (
 // Dockerfile that is a layer, what another file says, another image of the
 // repository by the name in FROM, or an image from outside.
 func (s *images) findParents() {
+	makes := map[*dockerfile]int{}
 	for _, img := range s.list {
-		s.settleArgs(img)
+		if img.target == "" {
+			makes[img.file]++
+		}
+	}
+	for _, img := range s.list {
+		s.settleArgs(img, makes[img.file] > 1)
 		img.read = img.file.read(img.stage, img.args)
 		s.findArguments(img)
 		s.byFile[img.file] = append(s.byFile[img.file], img)
@@ -31,16 +37,20 @@ func (s *images) findParents() {
 	s.breakCycles()
 }
 
-// settleArgs takes arguments whose owner is not known for the layers that they
-// are called like, and drops those that no layer is called like.
-func (s *images) settleArgs(img *image) {
+// settleArgs decides on the arguments that count only under a condition. Where
+// one Dockerfile makes several images, they are what tells them apart.
+func (s *images) settleArgs(img *image, several bool) {
 	for name, value := range img.args {
 		if !strings.Contains(value, unknown) {
 			continue
 		}
 		delete(img.args, name)
-		last := strings.TrimPrefix(value, unknown+"/")
-		if p := s.matchCalls(img, parseReference(last)); p != nil && p != img && validReference(last) && !official[parseReference(last).name] {
+		last, ownerKnown := strings.CutPrefix(value, unsettled)
+		last = strings.TrimPrefix(last, ownerUnknown)
+		ref := parseReference(last)
+		p := s.matchCalls(img, ref)
+		own := p != nil && p != img && validReference(last) && !official[ref.name] && !published(ref.prefix)
+		if own || ownerKnown && (several || !img.file.hasDefault(name)) {
 			img.args[name] = last
 		}
 	}

@@ -81,7 +81,7 @@ func (r *repository) note(name string, entry layers.Entry) {
 	switch {
 	case isDockerfile(entry.Name):
 		r.dockerfiles = append(r.dockerfiles, name)
-	case isEvidence(entry.Name) && len(r.evidence) < maxEvidences:
+	case isEvidence(name) && len(r.evidence) < maxEvidences:
 		r.evidence = append(r.evidence, name)
 	}
 }

@@ -32,6 +32,7 @@ func isScript(name string) bool {
 type script struct {
 	repo      *repository
 	source    string
+	rank      int
 	home      string // the directory that it lies in
 	vars      map[string]string
 	functions map[string][]string
@@ -52,7 +53,7 @@ var (
 func (r *repository) readScript(file string, text []byte) []build {
 	var builds []build
 	for _, dir := range []string{".", path.Dir(file)} {
-		if builds = r.scriptBuilds(file, string(text), dir, nil); len(builds) > 0 {
+		if builds = r.scriptBuilds(file, string(text), dir, rankScript, nil); len(builds) > 0 {
 			break
 		}
 	}
@@ -60,8 +61,8 @@ func (r *repository) readScript(file string, text []byte) []build {
 }
 
 // scriptBuilds follows a text of shell commands that starts in a directory.
-func (r *repository) scriptBuilds(file, text, dir string, vars map[string]string) []build {
-	s := &script{repo: r, source: file, home: path.Dir(file), dir: dir, vars: map[string]string{}, functions: map[string][]string{}}
+func (r *repository) scriptBuilds(file, text, dir string, rank int, vars map[string]string) []build {
+	s := &script{repo: r, source: file, rank: rank, home: path.Dir(file), dir: dir, vars: map[string]string{}, functions: map[string][]string{}}
 	for name, value := range vars {
 		s.vars[name] = value
 	}
@@ -187,8 +188,8 @@ func (s *script) step(line string, depth int) {
 	if strings.ContainsAny(s.dir, unknown) {
 		return
 	}
-	for _, b := range s.repo.commandBuilds(s.expand(line), s.dir) {
-		b.source, b.rank = s.source, rankScript
+	for _, b := range s.repo.commandBuilds(s.expand(line), s.dir, s.rank) {
+		b.source = s.source
 		s.builds = append(s.builds, b)
 	}
 }
