@@ -135,6 +135,9 @@ func (p *Pipeline) confirm(ctx context.Context, image Image) (*Image, error) {
 // adopt records an image that only the registry knows: the database is new, or
 // another installation made it.
 func (p *Pipeline) adopt(ctx context.Context, layer *layers.PlannedLayer, parent *Image) (*Image, error) {
+	if !p.Adopt {
+		return nil, nil
+	}
 	repository := p.repository(layer.Name)
 	d, ok, err := p.Registry.Digest(ctx, repository, keyTag(layer.Key))
 	if err == nil && ok { // a tag may outlive its manifest

@@ -33,6 +33,10 @@ type Pipeline struct {
 	Parallel int
 	// Limit is the longest that a build may take; 0 is no limit.
 	Limit time.Duration
+	// Adopt believes the registry about images that the ledger does not know.
+	// It is for a registry that nobody else may push to: who may, could plant an
+	// image for a key.
+	Adopt bool
 	// Flights is shared by all pipelines of a process.
 	Flights *Flights
 }
@@ -174,7 +178,7 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 		}
 	}
 	// The registry may know the image by its key before the ledger does: whoever
-	// finds it there, adopts it.
+	// finds it there and believes it, adopts it.
 	keyed := make(chan error, 1)
 	go func() {
 		keyed <- p.Registry.Tag(ctx, order.Repository, built.Digest, order.Repository, keyTag(layer.Key))

@@ -161,6 +161,20 @@ func TestLostRecords(t *testing.T) {
 	other.tagsHold(after)
 }
 
+// TestPlantedImage holds that an agent which does not adopt builds by itself
+// what a registry claims to have under a key.
+func TestPlantedImage(t *testing.T) {
+	l := newLab(t)
+	l.pushed()
+	p := newPlace()
+	p.prefix = l.prefix
+	other := l.beside(p)
+	other.agent.Carrier.Pipeline.Adopt = false
+	if got := other.built(other.settle()); got != everything {
+		t.Errorf("built %q", got)
+	}
+}
+
 // TestLostRegistry holds that everything is built again in a registry that is
 // empty, whatever the records say.
 func TestLostRegistry(t *testing.T) {

@@ -37,6 +37,7 @@ type stackFlags struct {
 	dataDir      string
 	databaseURL  string
 	registry     string
+	adopt        bool
 	plainHTTP    []string
 	buildkit     []string
 	compression  string
@@ -60,6 +61,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the embedded parts keep their data")
 	flags.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL to use instead of a private one (or LAB_LAYERS_DATABASE_URL)")
 	flags.StringVar(&f.registry, "registry", "", "registry to use instead of an embedded one, as HOST or HOST/PREFIX")
+	flags.BoolVar(&f.adopt, "adopt", false, "with --registry: take over images that the registry has under a key and the database does not know, for a database that was lost; only where nobody else may push")
 	flags.StringSliceVar(&f.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	flags.StringSliceVar(&f.buildkit, "buildkit", nil, "addresses of BuildKit daemons to use instead of a private one")
 	flags.StringVar(&f.network, "build-network", "host", "network of RUN steps in the private BuildKit: host, bridge, cni or none; with host they reach what listens on this machine's loopback")
@@ -254,6 +256,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 			Builder: builder, Registry: client, Ledger: s.store,
 			Surveyor: inventory.Surveyor{Source: client},
 			Prefix:   prefix, Parallel: f.parallel, Limit: f.limit, Flights: new(pipeline.Flights),
+			Adopt: f.adopt || f.registry == "", // the embedded one is written to by its agent alone
 		},
 		Trust:     agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
 		Records:   s.store,
