@@ -32,6 +32,8 @@ type Agent struct {
 	Interval time.Duration
 	// Workers is how many runs go on at once; 0 is 1.
 	Workers int
+	// Limit is the longest that one attempt at a run may take; 0 is no limit.
+	Limit time.Duration
 	// Owner names this agent in its claims.
 	Owner string
 	// Progress is told of runs as they go.
@@ -41,6 +43,7 @@ type Agent struct {
 	work  chan struct{}
 	hang  sync.Once
 	bells map[string]*bell // by the repositories' URLs
+	news  news
 }
 
 // Serve polls and works until the context ends. Runs that are under way then
@@ -54,8 +57,26 @@ func (a *Agent) Serve(ctx context.Context) error {
 	for range max(1, a.Workers) {
 		group.Go(func() { a.worker(ctx) })
 	}
+	group.Go(func() { a.listen(ctx) })
 	group.Wait()
 	return nil
+}
+
+// listen passes on what other agents on the same records, and people, have
+// changed there. Without it the workers find out by themselves, a little later.
+func (a *Agent) listen(ctx context.Context) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		hints, err := a.Store.Listen(ctx)
+		if err == nil {
+			for range hints {
+				a.news.tell()
+				signal(a.work)
+			}
+		} else if ctx.Err() == nil {
+			a.Log.Warn("cannot listen to the records", "error", err)
+		}
+		wait(ctx, backoff(time.Second, failures), nil)
+	}
 }
 
 func signal(c chan struct{}) {
@@ -193,10 +214,14 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	if err == nil {
 		err = a.finish(ctx, *run, verdict)
 	}
+	var end CutOff
 	switch {
 	case err == nil:
 		log.Info("run ended", "state", verdict.State, "reason", verdict.Reason)
 		return true, nil
+	case errors.As(err, &end):
+		log.Info("run was cut off", "state", end.State, "reason", end.Reason)
+		return true, a.finish(ctx, *run, Verdict{Run: run.ID, State: end.State, Reason: end.Reason})
 	case errors.Is(err, ErrLost):
 		log.Warn("another agent has taken the run over")
 		return true, nil
@@ -215,33 +240,23 @@ func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, err
 	if err != nil {
 		return Verdict{}, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	if a.Limit > 0 {
+		var stop context.CancelFunc
+		tooLong := CutOff{Failed, fmt.Sprintf("the run was not done after %v and was cut off", a.Limit)}
+		ctx, stop = context.WithTimeoutCause(ctx, a.Limit, tooLong)
+		defer stop()
+	}
+	ctx, cut := context.WithCancelCause(ctx)
+	claim := newClaim(a.Store, run.ID, a.Owner)
 	var keeper sync.WaitGroup
-	keeper.Go(func() { a.keep(ctx, run.ID, cancel) })
+	keeper.Go(func() { claim.keep(ctx, &a.news, cut) })
 	defer keeper.Wait()
-	defer cancel(nil)
-	verdict, err := a.Carrier.Carry(ctx, source, run, trunk, a.Progress)
+	defer cut(nil)
+	verdict, err := a.Carrier.Carry(ctx, Task{Run: run, Source: source, Trunk: trunk, Hold: claim.hold, Progress: a.Progress})
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return verdict, err
-}
-
-// keep prolongs a claim until the context ends, and cuts the run off if it is
-// lost. A claim that cannot be prolonged for now is not lost yet.
-func (a *Agent) keep(ctx context.Context, run RunID, cut context.CancelCauseFunc) {
-	ticker := time.NewTicker(Lease / 4)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if ok, err := a.Store.Extend(ctx, run, a.Owner, Lease); err == nil && !ok {
-				cut(ErrLost)
-			}
-		}
-	}
 }
 
 // finish records a verdict, also when the agent is about to stop.

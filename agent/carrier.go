@@ -40,15 +40,14 @@ func (m *mistake) Unwrap() error { return m.err }
 // Carry does the work of a run. An error is the infrastructure's, and the run
 // is to be tried again; everything that the repository's people can mend is
 // part of the verdict.
-//
-// trunk is the repository's, as [FindTrunk] finds it.
-func (c *Carrier) Carry(ctx context.Context, source Source, run Run, trunk Trunk, progress Progress) (Verdict, error) {
-	verdict, err := c.carry(ctx, source, run, trunk, progress)
+func (c *Carrier) Carry(ctx context.Context, task Task) (Verdict, error) {
+	run := task.Run.ID
+	verdict, err := c.carry(ctx, task)
 	switch {
 	case IsMistake(err):
-		return Verdict{Run: run.ID, State: Failed, Reason: err.Error()}, nil
+		return Verdict{Run: run, State: Failed, Reason: err.Error()}, nil
 	case errors.Is(err, errGone):
-		return Verdict{Run: run.ID, State: Superseded, Reason: err.Error()}, nil
+		return Verdict{Run: run, State: Superseded, Reason: err.Error()}, nil
 	}
 	return verdict, err
 }
@@ -56,7 +55,8 @@ func (c *Carrier) Carry(ctx context.Context, source Source, run Run, trunk Trunk
 // errGone says that the remote let a commit go before it was read.
 var errGone = errors.New("the commit is no longer in the repository")
 
-func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk Trunk, progress Progress) (Verdict, error) {
+func (c *Carrier) carry(ctx context.Context, task Task) (Verdict, error) {
+	source, run, trunk := task.Source, task.Run, task.Trunk
 	commit := run.Move.New
 	if err := source.Fetch(ctx, run.Move.Ref, commit); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -83,7 +83,7 @@ func (c *Carrier) carry(ctx context.Context, source Source, run Run, trunk Trunk
 	if err := c.explain(ctx, source, run, trunk, plan); err != nil {
 		return Verdict{}, err
 	}
-	verdict, err := c.Make(ctx, source, run, plan, tags, c.Grant(source, run.Move.Ref, trunk), progress)
+	verdict, err := c.Make(ctx, task, plan, tags, c.Grant(source, run.Move.Ref, trunk))
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -115,22 +115,25 @@ func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk Trun
 // Make makes the images that a plan lacks and points tags at them. An error is
 // the infrastructure's; what the repository's people can mend is part of the
 // verdict, which has no snapshot.
-func (c *Carrier) Make(ctx context.Context, source Source, run Run, plan *layers.Plan, tags layers.TagSet, grant pipeline.Grant, progress Progress) (Verdict, error) {
-	images := c.Images(source)
+func (c *Carrier) Make(ctx context.Context, task Task, plan *layers.Plan, tags layers.TagSet, grant pipeline.Grant) (Verdict, error) {
+	run, images := task.Run, c.Images(task.Source)
 	dated, moving := split(tags, run.Move.New)
 	have, standing, err := images.Images(ctx, plan, moving)
 	if err != nil {
 		return Verdict{}, err
 	}
-	progress.plan(run, plan)
+	task.Progress.plan(run, plan)
 	ahead := images.TagAhead(ctx, plan, have, dated)
-	result := images.Execute(ctx, plan, have, grant, func(e pipeline.Event) { progress.build(run, e) })
+	result := images.Execute(ctx, plan, have, grant, func(e pipeline.Event) { task.Progress.build(run, e) })
 	already := append(standing, ahead()...)
 	if ctx.Err() != nil {
 		return Verdict{}, context.Cause(ctx)
 	}
 	verdict := Verdict{Run: run.ID, Plan: plan, Outcomes: result.Outcomes}
 	if verdict.State, verdict.Reason, err = judge(result.Outcomes); err != nil {
+		return Verdict{}, err
+	}
+	if err := task.hold(ctx); err != nil {
 		return Verdict{}, err
 	}
 	tagged, err := images.Tag(ctx, result, tags, already...)

@@ -14,12 +14,12 @@ func movesBetween(id RepositoryID, url string, seen, now map[layers.Ref]layers.C
 	var moves []Move
 	for ref, commit := range now {
 		if seen[ref] != commit {
-			moves = append(moves, Move{Repository: id, URL: url, Ref: ref, Old: seen[ref], New: commit, Quiet: quiet(ref, seen)})
+			moves = append(moves, Move{Repository: id, URL: url, Ref: ref, Old: seen[ref], New: commit, Quiet: quiet(ref, seen), Cuts: cuts(ref)})
 		}
 	}
 	for ref, commit := range seen {
 		if _, there := now[ref]; !there {
-			moves = append(moves, Move{Repository: id, URL: url, Ref: ref, Old: commit})
+			moves = append(moves, Move{Repository: id, URL: url, Ref: ref, Old: commit, Cuts: cuts(ref)})
 		}
 	}
 	slices.SortFunc(moves, func(a, b Move) int {
@@ -68,4 +68,11 @@ func FindTrunk(ctx context.Context, store Store, repository RepositoryID) (Trunk
 // time may have years of tags, and nobody waits for their images.
 func quiet(ref layers.Ref, seen map[layers.Ref]layers.Commit) bool {
 	return len(seen) == 0 && strings.HasPrefix(string(ref), "refs/tags/")
+}
+
+// cuts tells the refs whose newest commit alone counts, and a build of an older
+// one is in its way. Main's run is brought to its end, so that a main that moves
+// often comes to an end too, and so is a tag's.
+func cuts(ref layers.Ref) bool {
+	return strings.HasPrefix(string(ref), "refs/heads/") && ref != mainRef && ref != masterRef
 }

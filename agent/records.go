@@ -25,6 +25,9 @@ type Move struct {
 	New        layers.Commit `json:"new,omitempty"`
 	// Quiet moves are recorded without a run.
 	Quiet bool `json:"-"`
+	// Cuts says that a run of the ref that is at work ends at once: nobody waits
+	// for its images any more.
+	Cuts bool `json:"-"`
 }
 
 // State of a run.

@@ -22,7 +22,9 @@ type Store interface {
 	// Record writes moves, their runs and the refs' new places in one
 	// transaction, and returns the runs. A move whose Old is not where the ref
 	// was last seen is left out: another agent was faster. A deleted ref
-	// and a quiet move give no run.
+	// and a quiet move give no run. Runs of the refs that still wait are
+	// superseded, or cancelled if the ref is gone; so is one at work, by its
+	// owner, where the move cuts it off.
 	Record(ctx context.Context, moves []Move) ([]Run, error)
 	// Again queues a run for the commit where a ref is, as if it had just moved
 	// there. It returns nil if the ref is elsewhere meanwhile, or has a run that
@@ -30,13 +32,19 @@ type Store interface {
 	Again(ctx context.Context, move Move) (*Run, error)
 	// Snapshot returns all images of a commit, nil if there are none.
 	Snapshot(ctx context.Context, repository RepositoryID, commit layers.Commit) (*Snapshot, error)
-	// Claim takes the oldest queued run of some repositories, given by their
-	// URLs, or one whose claim has lapsed, and makes it Building until the lease
-	// ends. It returns nil if there is none. No URLs mean all repositories.
+	// Claim takes a queued run of some repositories, given by their URLs, or one
+	// whose claim has lapsed, and makes it Building until the lease ends. It is
+	// fair between repositories and takes main first. It returns nil if there is
+	// none. No URLs mean all repositories.
 	Claim(ctx context.Context, owner string, lease time.Duration, urls ...string) (*Run, error)
-	// Extend prolongs a claim; ok is false if it was lost.
-	Extend(ctx context.Context, run RunID, owner string, lease time.Duration) (ok bool, err error)
-	// Release gives a run back to the queue, to be claimed after a while.
+	// Listen gives a hint whenever something may have changed: there are new
+	// runs, or one is to end. It ends with the context.
+	Listen(ctx context.Context) (<-chan struct{}, error)
+	// Extend prolongs a claim. The error is ErrLost if it was lost, and a CutOff
+	// if the run is to end.
+	Extend(ctx context.Context, run RunID, owner string, lease time.Duration) error
+	// Release gives a run back to the queue, to be claimed after a while. One
+	// that is to end has ended then.
 	Release(ctx context.Context, run RunID, owner string, after time.Duration, reason string) error
 	// Finish writes a verdict in one transaction. ErrLost says that the claim
 	// had lapsed and another owner has the run; nothing is written then.

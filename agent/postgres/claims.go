@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,10 +46,14 @@ func scanRun(row pgx.CollectableRow) (run agent.Run, err error) {
 	return run, nil
 }
 
-// Claim takes the oldest queued run of the repositories that is due, or one whose claim has lapsed,
-// and makes it Building until the lease ends, by the database's clock. The runs
-// of one ref go one after another, in their order; a later one overtakes only
-// one that was put off. It returns nil if there is none.
+// Claim takes a queued run of the repositories that is due, or one whose claim
+// has lapsed, and makes it Building until the lease ends, by the database's
+// clock. The runs of one ref go one after another, in their order; a later one
+// overtakes only one that was put off. It returns nil if there is none.
+//
+// Of several it takes one that was pushed before one that only looks after
+// images again; then one of the repository that has the fewest at work and has
+// waited longest; then main's; then the oldest.
 func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration, urls ...string) (*agent.Run, error) {
 	var runs []agent.Run
 	var err error
@@ -69,22 +74,32 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration, ur
 func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, urls []string) (runs []agent.Run, err error) {
 	err = again(ctx, once, func() error {
 		rows, err := s.pool.Query(ctx, `
-			with r as (
+			with cut as (
+				update runs set state = cut_as, reason = cut_reason, finished = now(), lease_until = null
+				where state in ('building', 'deploying') and lease_until < now() and cut_as is not null),
+			waiting as (
+				select repository, (select max(s.started) from runs s where s.repository = w.repository) as served,
+					(select count(*) from runs b where b.state in ('building', 'deploying')
+						and b.repository = w.repository and b.lease_until >= now()) as at_work
+				from (select distinct repository from runs where state in ('queued', 'building', 'deploying')
+					and ($3::text[] is null or repository in (select id from repositories where url = any($3)))) w),
+			r as (
 				update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
 				where id = (
-					select r.id from runs r
+					select r.id from runs r join waiting w on w.repository = r.repository join moves m on m.id = r.move
 					where r.state in ('queued', 'building', 'deploying')
 					and (r.state = 'queued' and r.not_before <= now() or r.lease_until < now())
-					and ($3::text[] is null or r.repository in (select id from repositories where url = any($3)))
+					and r.cut_as is null and ($4 = 0 or w.at_work < $4)
 					and not exists (
 						select from runs e
 						where e.state in ('queued', 'building', 'deploying')
 						and e.repository = r.repository and e.ref = r.ref and e.id <> r.id
 						and (e.state <> 'queued' or e.id < r.id and e.not_before <= now()))
-					order by r.id limit 1 for update of r skip locked)
+					order by m.again, w.at_work, w.served nulls first, r.ref in ('refs/heads/main', 'refs/heads/master') desc, r.id
+					limit 1 for update of r skip locked)
 				returning *)
 			select `+runColumns+` from r join moves m on m.id = r.move join repositories g on g.id = m.repository`,
-			cut(owner, maxShort), lease, urls)
+			cut(owner, maxShort), lease, urls, s.perRepository)
 		if err != nil {
 			return err
 		}
@@ -95,26 +110,36 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, ur
 }
 
 // Extend prolongs a claim, also one that has lapsed but that nobody else has
-// taken; ok is false if it was lost.
-func (s *Store) Extend(ctx context.Context, run agent.RunID, owner string, lease time.Duration) (ok bool, err error) {
-	err = again(ctx, repeatable, func() error {
-		tag, err := s.pool.Exec(ctx, `update runs set lease_until = now() + $3
-			where id = $1 and owner = $2 and lease_until is not null`, run, cut(owner, maxShort), lease)
-		ok = tag.RowsAffected() == 1
+// taken. The error wraps [agent.ErrLost] if it was lost, and is an [agent.CutOff]
+// if the run is to end.
+func (s *Store) Extend(ctx context.Context, run agent.RunID, owner string, lease time.Duration) error {
+	var end agent.CutOff
+	err := again(ctx, repeatable, func() error {
+		err := s.pool.QueryRow(ctx, `update runs set lease_until = now() + $3
+			where id = $1 and owner = $2 and lease_until is not null
+			returning coalesce(cut_as, ''), coalesce(cut_reason, '')`, run, cut(owner, maxShort), lease).Scan(&end.State, &end.Reason)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return agent.ErrLost
+		}
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("extend the claim on run %d: %w", run, err)
+		return fmt.Errorf("extend the claim on run %d: %w", run, err)
 	}
-	return ok, nil
+	if end.State != "" {
+		return end
+	}
+	return nil
 }
 
-// Release gives a run back to the queue, to be claimed after a while. The error
-// wraps [agent.ErrLost] if the owner does not have it.
+// Release gives a run back to the queue, to be claimed after a while; one that
+// is to end has ended then. The error wraps [agent.ErrLost] if the owner does
+// not have it.
 func (s *Store) Release(ctx context.Context, run agent.RunID, owner string, after time.Duration, reason string) error {
 	err := again(ctx, once, func() error {
 		tag, err := s.pool.Exec(ctx, `update runs
-			set state = 'queued', owner = null, lease_until = null, not_before = now() + $3, reason = $4
+			set state = coalesce(cut_as, 'queued'), owner = case when cut_as is null then null else owner end, lease_until = null,
+				not_before = now() + $3, reason = coalesce(cut_reason, $4), finished = case when cut_as is null then null else now() end
 			where id = $1 and owner = $2 and lease_until is not null`, run, cut(owner, maxShort), after, cut(reason, maxShort))
 		if err == nil && tag.RowsAffected() == 0 {
 			return agent.ErrLost

@@ -82,8 +82,8 @@ func TestFinishWholeOrNot(t *testing.T) {
 	if n := count(t, s, "select (select count(*) from run_layers) + (select count(*) from snapshots) + (select count(*) from tags)"); n != 0 {
 		t.Errorf("%d rows of a refused verdict are there", n)
 	}
-	if ok := must[bool](t)(s.Extend(t.Context(), run.ID, "one", time.Minute)); !ok {
-		t.Error("the run is not the owner's any more")
+	if err := s.Extend(t.Context(), run.ID, "one", time.Minute); err != nil {
+		t.Errorf("the run is not the owner's any more: %v", err)
 	}
 	v.Tags[0].Name = "main"
 	v.Snapshot.Images["bert"] = image("bert", "never published", nil)

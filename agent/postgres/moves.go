@@ -137,10 +137,10 @@ func writeMoves(ctx context.Context, tx pgx.Tx, channel string, moves []agent.Mo
 		here := spot{m.Repository, encodeRef(m.Ref)}
 		if !seen[here] {
 			seen[here] = true
-			changed.add(here, "", at[here])
+			changed.add(here, "", at[here], m.Cuts)
 		}
 		if m.Quiet || m.New == "" {
-			quiet.add(here, m.Old, m.New)
+			quiet.add(here, m.Old, m.New, false)
 			continue
 		}
 		batch.Queue(`with m as (insert into moves (repository, ref, old_commit, new_commit) values ($1, $2, $3, $4) returning *)
@@ -159,6 +159,7 @@ func writeMoves(ctx context.Context, tx pgx.Tx, channel string, moves []agent.Mo
 	batch.Queue(`insert into refs (repository, name, commit)
 		select * from unnest($1::bigint[], $2::text[], $3::text[]) as m(repository, name, commit) where m.commit is not null
 		on conflict (repository, name) do update set commit = excluded.commit, seen = now()`, changed.repository, changed.ref, changed.to)
+	overtake(&batch, changed)
 	batch.Queue("select pg_notify($1, '')", channel)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, err
@@ -166,14 +167,38 @@ func writeMoves(ctx context.Context, tx pgx.Tx, channel string, moves []agent.Mo
 	return runs, nil
 }
 
+// overtake ends the runs of refs that have moved on: those that wait at once,
+// and those at work, if the move says so, by whoever has them. One statement
+// does both, so that a run that is claimed in this moment is not missed.
+func overtake(batch *pgx.Batch, changed columns) {
+	batch.Queue(`update runs e set
+			state = case when e.state = 'queued' then n.ends_as else e.state end,
+			reason = case when e.state = 'queued' then n.why else e.reason end,
+			finished = case when e.state = 'queued' then now() end,
+			cut_as = case when e.state = 'building' then n.ends_as end,
+			cut_reason = case when e.state = 'building' then n.why end
+		from (select m.repository, m.ref, m.cuts, r.id,
+				case when r.id is null then 'cancelled' else 'superseded' end as ends_as,
+				case when r.id is null then 'the ref was deleted' else 'overtaken by run ' || r.id end as why
+			from unnest($1::bigint[], $2::text[], $3::bool[]) as m(repository, ref, cuts)
+			left join lateral (select max(id) as id from runs r
+				where r.repository = m.repository and r.ref = m.ref and r.state = 'queued' and exists (
+					select from refs where repository = m.repository and name = m.ref)) r on true) n
+		where e.repository = n.repository and e.ref = n.ref and (n.id is null or e.id < n.id)
+		and (e.state = 'queued' or e.state = 'building' and n.cuts)`,
+		changed.repository, changed.ref, changed.cuts)
+}
+
 // columns are moves as arrays, for unnest.
 type columns struct {
 	repository []agent.RepositoryID
 	ref        []string
 	from, to   []*string
+	cuts       []bool
 }
 
-func (c *columns) add(s spot, from, to layers.Commit) {
+func (c *columns) add(s spot, from, to layers.Commit, cuts bool) {
+	c.cuts = append(c.cuts, cuts)
 	c.repository = append(c.repository, s.repository)
 	c.ref = append(c.ref, s.ref)
 	c.from = append(c.from, orNull(from))

@@ -120,9 +120,9 @@ func TestClaim(t *testing.T) {
 		t.Fatalf("an empty queue gave %+v", run)
 	}
 	first := push(t, s, "refs/heads/main", "", "a")
+	run := mustClaim(t, s, "one")
 	second := push(t, s, "refs/heads/main", "a", "b")
 	other := push(t, s, "refs/heads/odd\xff", "", "c")
-	run := mustClaim(t, s, "one")
 	if run.ID != first.ID || run.State != agent.Building || run.Attempt != 1 || run.Started.IsZero() || run.Move != first.Move {
 		t.Errorf("claimed %+v, queued %+v", run, first)
 	}
@@ -145,10 +145,8 @@ func TestClaim(t *testing.T) {
 func TestClaimAtOnce(t *testing.T) {
 	s := newStore(t)
 	const runs = 20
-	for i := range runs / 2 {
-		ref := layers.Ref(fmt.Sprint("refs/heads/", i))
-		push(t, s, ref, "", "a")
-		push(t, s, ref, "a", "b")
+	for i := range runs {
+		push(t, s, layers.Ref(fmt.Sprint("refs/heads/", i)), "", "a")
 	}
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -196,15 +194,15 @@ func TestLease(t *testing.T) {
 	ctx := t.Context()
 	queued := push(t, s, "refs/heads/main", "", "a")
 	must[*agent.Run](t)(s.Claim(ctx, "one", -time.Second)) // lapsed at once
-	if ok := must[bool](t)(s.Extend(ctx, queued.ID, "one", -time.Second)); !ok {
-		t.Error("a claim that nobody else took cannot be extended")
+	if err := s.Extend(ctx, queued.ID, "one", -time.Second); err != nil {
+		t.Errorf("a claim that nobody else took cannot be extended: %v", err)
 	}
 	run := mustClaim(t, s, "two")
 	if run.ID != queued.ID || run.Attempt != 2 {
 		t.Errorf("claimed %+v", run)
 	}
-	if ok := must[bool](t)(s.Extend(ctx, run.ID, "one", time.Minute)); ok {
-		t.Error("a lost claim was extended")
+	if err := s.Extend(ctx, run.ID, "one", time.Minute); !errors.Is(err, agent.ErrLost) {
+		t.Errorf("a lost claim was extended: %v", err)
 	}
 	if err := s.Release(ctx, run.ID, "one", 0, "trouble"); !errors.Is(err, agent.ErrLost) {
 		t.Errorf("release of a lost claim: %v", err)
@@ -213,8 +211,8 @@ func TestLease(t *testing.T) {
 	if err := s.Finish(ctx, "one", v); !errors.Is(err, agent.ErrLost) {
 		t.Errorf("finish of a lost claim: %v", err)
 	}
-	if ok := must[bool](t)(s.Extend(ctx, run.ID, "two", time.Minute)); !ok {
-		t.Error("a claim cannot be extended")
+	if err := s.Extend(ctx, run.ID, "two", time.Minute); err != nil {
+		t.Errorf("a claim cannot be extended: %v", err)
 	}
 	if err := s.Release(ctx, run.ID, "two", time.Hour, "the registry\x00 is down"); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,9 @@ type Options struct {
 	Schema string
 	// MaxConns is how many connections are opened at most; 0 is 10.
 	MaxConns int32
+	// PerRepository is how many runs of one repository are at work at the most;
+	// 0 is no limit.
+	PerRepository int
 }
 
 // Store is the records. It is safe for use by several goroutines, and by
@@ -35,8 +38,9 @@ type Options struct {
 // where doing something again cannot do it twice. [IsTransient] tells of other
 // errors whether trying again may help.
 type Store struct {
-	pool   *pgxpool.Pool
-	schema string
+	pool          *pgxpool.Pool
+	schema        string
+	perRepository int
 }
 
 var (
@@ -90,7 +94,7 @@ func open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, schema: o.Schema}
+	s := &Store{pool: pool, schema: o.Schema, perRepository: o.PerRepository}
 	err = again(ctx, repeatable, func() error { return s.migrate(ctx) })
 	if err != nil {
 		pool.Close()

@@ -220,5 +220,5 @@ func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []strin
 	}
 	grant := b.stack.carrier.Grant(b.source, run.Move.Ref, trunk)
 	grant.Withheld = "" // who gives a secret here has named the revision
-	return b.stack.carrier.Make(ctx, b.source, run, plan, tags, grant, b.progress)
+	return b.stack.carrier.Make(ctx, agent.Task{Run: run, Source: b.source, Progress: b.progress}, plan, tags, grant)
 }
