@@ -23,13 +23,15 @@ func newAgent() *cobra.Command {
 	var interval time.Duration
 	var workers int
 	var logging logFlags
+	var listening listenFlags
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Watch repositories and keep their images in step",
 		Long: `agent polls repositories, and for each ref that moves builds what the move
 changes, tags it and records it. It starts what it is not given: PostgreSQL, a
-registry and BuildKit, all under --data-dir, on loopback or Unix sockets. It
-runs until SIGINT or SIGTERM; runs that are under way are taken up again at the
+registry and BuildKit, all under --data-dir, on loopback or Unix sockets. At
+--listen it receives webhooks and tells of its runs, health and metrics. It runs
+until SIGINT or SIGTERM; runs that are under way are taken up again at the
 next start.`,
 		Example: `  lab-layers agent --repo https://git.example.org/lab.git
   lab-layers agent --repo git@git.example.org:lab.git --registry registry.example.org/lab \
@@ -64,6 +66,13 @@ next start.`,
 			}
 			ctx := cmd.Context()
 			log := logging.logger(cmd.ErrOrStderr())
+			listener, err := listening.listen(ctx, cmd.Flags().Changed("listen"), log)
+			if err != nil {
+				return err
+			}
+			if listener != nil {
+				defer listener.Close()
+			}
 			s, err := flags.openStack(ctx, log)
 			if err != nil {
 				return err
@@ -83,12 +92,29 @@ next start.`,
 				s.carrier.Namespaces[mirror.URL()] = repo.name
 				a.Sources = append(a.Sources, mirror)
 			}
+			named := map[string]string{}
+			for url, name := range s.carrier.Namespaces {
+				named[name] = url
+			}
+			options, err := listening.options(named)
+			if err != nil {
+				return err
+			}
+			if listener != nil {
+				stop := listening.serve(listener, options, a, s, log)
+				defer stop(ctx)
+				s.found.Agent = agentURL(listener)
+				if err := s.tell(flags.dataDir); err != nil {
+					return err
+				}
+			}
 			return a.Serve(ctx)
 		},
 	}
 	flags.add(cmd)
 	remote.add(cmd)
 	logging.add(cmd)
+	listening.add(cmd)
 	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().StringSliceVar(&secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
 	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")

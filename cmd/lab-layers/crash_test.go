@@ -121,7 +121,7 @@ func newProgram(l *lab) *program {
 	l.Helper()
 	p := &program{lab: l, binary: filepath.Join(shared.dir, "lab-layers"), data: filepath.Join(filepath.Dir(l.remote), "d")}
 	l.command("", "go", "build", "-o", p.binary, ".")
-	p.args = []string{"agent", "--repo", l.remote, "--data-dir", p.data, "--interval", "100ms", "--debug"}
+	p.args = []string{"agent", "--repo", l.remote, "--data-dir", p.data, "--interval", "100ms", "--debug", "--listen", "127.0.0.1:0"}
 	return p
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/agent/postgres/cluster"
+	"github.com/lab-layers/lab-layers/agent/web"
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 	"github.com/lab-layers/lab-layers/pipeline/buildkit"
@@ -101,7 +102,10 @@ type stack struct {
 	// keychain has the registries' credentials.
 	keychain authn.Keychain
 	carrier  *agent.Carrier
-	stops    []func(context.Context)
+	// checks ask the parts for a sign of life.
+	checks map[string]web.Check
+	found  started
+	stops  []func(context.Context)
 }
 
 // started is what other commands on this machine need to find the parts.
@@ -112,6 +116,8 @@ type started struct {
 	Registry string `json:"registry"`
 	PID      int    `json:"pid"`
 	Owner    string `json:"owner"`
+	// Agent is the URL that the agent answers at; empty if it does not.
+	Agent string `json:"agent,omitempty"`
 }
 
 const startedFile = "started.json"
@@ -186,15 +192,21 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 	if err := s.inherit(ctx, f.dataDir); err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(found)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(filepath.Join(f.dataDir, startedFile), data, 0o600); err != nil {
+	s.found = found
+	if err := s.tell(f.dataDir); err != nil {
 		return nil, err
 	}
 	log.Info("ready", "registry", found.Registry, "data_dir", f.dataDir, "took", time.Since(began).Round(time.Millisecond))
 	return s, nil
+}
+
+// tell writes down for other commands where the parts are.
+func (s *stack) tell(dataDir string) error {
+	data, err := json.Marshal(s.found)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dataDir, startedFile), data, 0o600)
 }
 
 // inherit puts back into the queue what the last process on the data directory
@@ -250,6 +262,11 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		return nil, inputError{err}
 	}
 	s.stops = append(s.stops, func(context.Context) { _ = builder.Close() })
+	s.checks = map[string]web.Check{
+		"database": s.store.Ping,
+		"buildkit": builder.Ping,
+		"registry": func(ctx context.Context) error { return client.Ping(ctx, prefix) },
+	}
 	return &agent.Carrier{
 		Planner: layers.NewPlanner(outside(client), layers.Settings{Reproducible: f.reproducible, Compression: f.compression}),
 		Pipeline: &pipeline.Pipeline{

@@ -107,6 +107,23 @@ func (b *Builder) Close() error {
 	return errors.Join(errs...)
 }
 
+// Ping asks the daemons for a sign of life. It is an error if none answers.
+func (b *Builder) Ping(ctx context.Context) error {
+	answers := make(chan error, len(b.nodes))
+	for _, n := range b.nodes {
+		go func() { answers <- n.reach(ctx) }()
+	}
+	var unreachable []error
+	for range b.nodes {
+		err := <-answers
+		if err == nil {
+			return nil
+		}
+		unreachable = append(unreachable, err)
+	}
+	return errors.Join(unreachable...)
+}
+
 // Build implements [pipeline.Builder]. A layer builds at the daemon that its
 // name hashes to, where its cache is, and at the next one if that one cannot
 // be reached.

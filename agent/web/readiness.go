@@ -1,0 +1,91 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	checkTime = 2 * time.Second
+	checkAge  = time.Second
+)
+
+// Check asks a part for a sign of life.
+type Check func(context.Context) error
+
+// readiness tells whether the parts that the agent needs answer. It asks each
+// at most once a second, however often it is asked itself.
+type readiness struct {
+	checks map[string]Check
+	// mayRead says who is told what is wrong.
+	mayRead func(*http.Request) bool
+
+	mu    sync.Mutex
+	asked time.Time
+	parts map[string]error
+}
+
+func newReadiness(checks map[string]Check, mayRead func(*http.Request) bool) *readiness {
+	return &readiness{checks: checks, mayRead: mayRead}
+}
+
+// Ready is the answer to /readyz.
+type Ready struct {
+	Ready bool            `json:"ready"`
+	Parts map[string]Part `json:"parts"`
+}
+
+// Part is one that the agent needs.
+type Part struct {
+	OK bool `json:"ok"`
+	// Error is told to those who may read runs.
+	Error string `json:"error,omitempty"`
+}
+
+func (c *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := Ready{Ready: true, Parts: map[string]Part{}}
+	open := c.mayRead(r)
+	for name, err := range c.ask() {
+		part := Part{OK: err == nil}
+		if err != nil {
+			answer.Ready = false
+			if open {
+				part.Error = err.Error()
+			}
+		}
+		answer.Parts[name] = part
+	}
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	reply(w, status, answer)
+}
+
+// ask asks all parts side by side. Its time is its own: the next who asks gets
+// the answer too.
+func (c *readiness) ask() map[string]error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.asked) < checkAge {
+		return c.parts
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTime)
+	defer cancel()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	parts := map[string]error{}
+	for name, check := range c.checks {
+		group.Go(func() {
+			err := check(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			parts[name] = err
+		})
+	}
+	group.Wait()
+	c.asked, c.parts = time.Now(), parts
+	return parts
+}
