@@ -199,6 +199,9 @@ func TestFetchAll(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantRefs(t, got, mustRefs(t, m))
+			if head, err := r.Head(); err != nil || head != "refs/heads/dev" {
+				t.Errorf("HEAD is %s, %v", head, err)
+			}
 			for rev, want := range map[string]layers.Commit{"HEAD": second, "HEAD~1": work.rev("v1^{commit}"), "v1": work.rev("v1^{commit}"), "dev": second} {
 				if got, err := r.Resolve(rev); err != nil || got != want {
 					t.Errorf("resolve %s: %s, %v; want %s", rev, got, err, want)

@@ -153,6 +153,16 @@ func (r *Repository) peel(id layers.ObjectID) (layers.ObjectID, error) {
 	return "", nil
 }
 
+// Head returns the ref that HEAD names, empty if it is detached. In a mirror it
+// is the one that the remote told of when [Mirror.FetchAll] last ran.
+func (r *Repository) Head() (layers.Ref, error) {
+	ref, _, err := r.head()
+	if err != nil {
+		return "", fmt.Errorf("read HEAD of %s: %w", r.layout.gitDir, err)
+	}
+	return layers.Ref(ref), nil
+}
+
 // head returns the ref that HEAD names, or the commit at which it is detached.
 func (r *Repository) head() (ref string, id layers.ObjectID, err error) {
 	text, err := readPath(filepath.Join(r.layout.gitDir, "HEAD"))

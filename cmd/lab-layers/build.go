@@ -75,7 +75,8 @@ type foreground struct {
 	out      io.Writer
 }
 
-// resolve finds the commit of a revision, and the ref that it is, if it is one.
+// resolve finds the commit of a revision, and the ref that it is, if it is one:
+// HEAD is the branch that is checked out there.
 func (b *foreground) resolve(ctx context.Context, mirror *git.Mirror, rev string) (layers.Ref, layers.Commit, error) {
 	if err := mirror.FetchAll(ctx); err != nil {
 		return "", "", err
@@ -92,16 +93,17 @@ func (b *foreground) resolve(ctx context.Context, mirror *git.Mirror, rev string
 	if err != nil {
 		return "", "", err
 	}
-	for _, name := range []layers.Ref{layers.Ref(rev), layers.Ref("refs/heads/" + rev), layers.Ref("refs/tags/" + rev)} {
+	names := []layers.Ref{layers.Ref(rev), layers.Ref("refs/heads/" + rev), layers.Ref("refs/tags/" + rev)}
+	if rev == "HEAD" || rev == "@" {
+		head, err := repo.Head()
+		if err != nil {
+			return "", "", err
+		}
+		names = []layers.Ref{head}
+	}
+	for _, name := range names {
 		if refs[name] == commit {
 			return name, commit, nil
-		}
-	}
-	if rev == "HEAD" {
-		for _, name := range []layers.Ref{"refs/heads/main", "refs/heads/master"} {
-			if refs[name] == commit {
-				return name, commit, nil
-			}
 		}
 	}
 	return "", commit, nil
