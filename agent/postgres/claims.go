@@ -73,38 +73,41 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration, ur
 
 func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, urls []string) (runs []agent.Run, err error) {
 	err = again(ctx, once, func() error {
-		rows, err := s.pool.Query(ctx, `
-			with cut as (
-				update runs set state = cut_as, reason = cut_reason, finished = now(), lease_until = null
-				where state in ('building', 'deploying') and lease_until < now() and cut_as is not null),
-			waiting as (
-				select repository, (select max(s.started) from runs s where s.repository = w.repository) as served,
-					(select count(*) from runs b where b.state in ('building', 'deploying')
-						and b.repository = w.repository and b.lease_until >= now()) as at_work
-				from (select distinct repository from runs where state in ('queued', 'building', 'deploying')
-					and ($3::text[] is null or repository in (select id from repositories where url = any($3)))) w),
-			r as (
-				update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
-				where id = (
-					select r.id from runs r join waiting w on w.repository = r.repository join moves m on m.id = r.move
-					where r.state in ('queued', 'building', 'deploying')
-					and (r.state = 'queued' and r.not_before <= now() or r.lease_until < now())
-					and r.cut_as is null and ($4 = 0 or w.at_work < $4)
-					and not exists (
-						select from runs e
-						where e.state in ('queued', 'building', 'deploying')
-						and e.repository = r.repository and e.ref = r.ref and e.id <> r.id
-						and (e.state <> 'queued' or e.id < r.id and e.not_before <= now()))
-					order by m.again, w.at_work, w.served nulls first, r.ref in ('refs/heads/main', 'refs/heads/master') desc, r.id
-					limit 1 for update of r skip locked)
-				returning *)
-			select `+runColumns+` from r join moves m on m.id = r.move join repositories g on g.id = m.repository`,
-			cut(owner, maxShort), lease, urls, s.perRepository)
-		if err != nil {
+		var batch pgx.Batch
+		// A claim that a power cut or a killed PostgreSQL takes back is one that was
+		// not made: its owner finds that it is lost. So the disk is not waited for.
+		batch.Queue("select set_config('synchronous_commit', 'off', true)")
+		batch.Queue(`
+				with cut as (
+					update runs set state = cut_as, reason = cut_reason, finished = now(), lease_until = null
+					where state in ('building', 'deploying') and lease_until < now() and cut_as is not null),
+				waiting as (
+					select repository, (select max(s.started) from runs s where s.repository = w.repository) as served,
+						(select count(*) from runs b where b.state in ('building', 'deploying')
+							and b.repository = w.repository and b.lease_until >= now()) as at_work
+					from (select distinct repository from runs where state in ('queued', 'building', 'deploying')
+						and ($3::text[] is null or repository in (select id from repositories where url = any($3)))) w),
+				r as (
+					update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
+					where id = (
+						select r.id from runs r join waiting w on w.repository = r.repository join moves m on m.id = r.move
+						where r.state in ('queued', 'building', 'deploying')
+						and (r.state = 'queued' and r.not_before <= now() or r.lease_until < now())
+						and r.cut_as is null and ($4 = 0 or w.at_work < $4)
+						and not exists (
+							select from runs e
+							where e.state in ('queued', 'building', 'deploying')
+							and e.repository = r.repository and e.ref = r.ref and e.id <> r.id
+							and (e.state <> 'queued' or e.id < r.id and e.not_before <= now()))
+						order by m.again, w.at_work, w.served nulls first, r.ref in ('refs/heads/main', 'refs/heads/master') desc, r.id
+						limit 1 for update of r skip locked)
+					returning *)
+				select `+runColumns+` from r join moves m on m.id = r.move join repositories g on g.id = m.repository`,
+			cut(owner, maxShort), lease, urls, s.perRepository).Query(func(rows pgx.Rows) (err error) {
+			runs, err = pgx.CollectRows(rows, scanRun)
 			return err
-		}
-		runs, err = pgx.CollectRows(rows, scanRun)
-		return err
+		})
+		return s.pool.SendBatch(ctx, &batch).Close()
 	})
 	return runs, err
 }

@@ -86,6 +86,7 @@ func open(ctx context.Context, url string, o Options) (*Store, error) {
 		// Plans are kept, and the first are made while the tables are empty:
 		// they must be those for full ones.
 		"enable_seqscan":                      "off",
+		"plan_cache_mode":                     "force_generic_plan",
 		"idle_in_transaction_session_timeout": "60000", // ms
 	} {
 		config.ConnConfig.RuntimeParams[name] = value

@@ -93,6 +93,7 @@ func TestConstraints(t *testing.T) {
 	s := newStore(t)
 	build(t, s, "refs/heads/main", "", "a", nil, "bert") // run 1
 	push(t, s, "refs/heads/main", "a", "b")              // run 2
+	mustClaim(t, s, "one")
 	push(t, s, "refs/heads/main", "b", "c")              // run 3
 	for _, c := range []struct{ constraint, sql string }{
 		{"url_has_no_password", "insert into repositories (url) values ('https://user:secret@host/x')"},
@@ -100,13 +101,13 @@ func TestConstraints(t *testing.T) {
 		{"moved", "insert into moves (repository, ref, old_commit, new_commit) select repository, ref, new_commit, new_commit from moves"},
 		{"run 1 is succeeded", "update runs set state = 'building', finished = null, lease_until = now() where id = 1"},
 		{"run 1 is succeeded", "update runs set state = 'failed' where id = 1"},
-		{"run 2 was not claimed", "update runs set state = 'succeeded', finished = now() where id = 2"},
-		{"known_state", "update runs set state = 'lost' where id = 2"},
-		{"claimed", "update runs set state = 'building', owner = 'me' where id = 2"},
-		{"owned_while_claimed", "update runs set state = 'building', lease_until = now() where id = 2"},
-		{"owned", "update runs set owner = 'me' where id = 2"},
-		{"runs_at_work", "update runs set state = 'building', owner = 'me', lease_until = now() where state = 'queued'"},
-		{"ended", "update runs set finished = now() where id = 2"},
+		{"run 3 was not claimed", "update runs set state = 'succeeded', finished = now() where id = 3"},
+		{"known_state", "update runs set state = 'lost' where id = 3"},
+		{"claimed", "update runs set state = 'building', owner = 'me' where id = 3"},
+		{"owned_while_claimed", "update runs set state = 'building', lease_until = now() where id = 3"},
+		{"owned", "update runs set owner = 'me' where id = 3"},
+		{"runs_at_work", "update runs set state = 'building', owner = 'me', lease_until = now() where id = 3"},
+		{"ended", "update runs set finished = now() where id = 3"},
 		{"runs_move_key", "insert into runs (repository, ref, move) select repository, ref, move from runs"},
 		{"runs_repository_ref_move_fkey", "update runs set ref = 'refs/heads/other'"},
 		{"success_needs_no_reason", "update runs set reason = 'luck' where id = 1"},
