@@ -125,7 +125,7 @@ func backoff(interval time.Duration, failures int) time.Duration {
 	return interval
 }
 
-// wait ends with the pause, a wake-up or the context.
+// wait ends with the pause, a wake-up or the context; a nil wake never comes.
 func wait(ctx context.Context, pause time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -21,6 +21,11 @@ func (*idle) Refs(context.Context, RepositoryID) (refs, error)         { return 
 func (*idle) Claim(context.Context, string, time.Duration, ...string) (*Run, error) {
 	return nil, nil
 }
+func (*idle) Listen(ctx context.Context) (<-chan struct{}, error) {
+	hints := make(chan struct{})
+	context.AfterFunc(ctx, func() { close(hints) })
+	return hints, nil
+}
 func (s *idle) Record(context.Context, []Move) ([]Run, error) {
 	return []Run{{ID: RunID(s.runs.Add(1))}}, nil
 }
