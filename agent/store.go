@@ -32,6 +32,9 @@ type Store interface {
 	Again(ctx context.Context, move Move) (*Run, error)
 	// Snapshot returns all images of a commit, nil if there are none.
 	Snapshot(ctx context.Context, repository RepositoryID, commit layers.Commit) (*Snapshot, error)
+	// Tags returns the tags that the refs of a repository gave, but those that
+	// have expired.
+	Tags(ctx context.Context, repository RepositoryID) (map[layers.Ref][]Tag, error)
 	// Claim takes a queued run of some repositories, given by their URLs, or one
 	// whose claim has lapsed, and makes it Building until the lease ends. It is
 	// fair between repositories and takes main first. It returns nil if there is

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 // idle is a store without work, to which each look is a new push.
@@ -18,6 +20,9 @@ type idle struct {
 
 func (*idle) Repository(context.Context, string) (RepositoryID, error) { return 1, nil }
 func (*idle) Refs(context.Context, RepositoryID) (refs, error)         { return nil, nil }
+func (*idle) Tags(context.Context, RepositoryID) (map[layers.Ref][]Tag, error) {
+	return nil, nil
+}
 func (*idle) Claim(context.Context, string, time.Duration, ...string) (*Run, error) {
 	return nil, nil
 }

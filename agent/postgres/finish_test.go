@@ -278,3 +278,27 @@ func TestTagsMove(t *testing.T) {
 		t.Errorf("bert:main is %s with %+v", trace.Images[0].Digest, tags)
 	}
 }
+
+func TestTags(t *testing.T) {
+	s := newStore(t)
+	repository := must[agent.RepositoryID](t)(s.Repository(t.Context(), labURL))
+	build(t, s, "refs/heads/main", "", "a", nil)
+	push(t, s, "refs/heads/odd\xff", "", "b")
+	run := mustClaim(t, s, "one")
+	v := verdict(run, lab(t, s, nil))
+	for i := range v.Tags {
+		v.Tags[i].Name = "odd"
+		v.Tags[i].Expires = time.Now().Add(time.Duration(2*(i%2)-1) * time.Hour) // every other one has expired
+	}
+	if err := s.Finish(t.Context(), "one", v); err != nil {
+		t.Fatal(err)
+	}
+	tags := must[map[layers.Ref][]agent.Tag](t)(s.Tags(t.Context(), repository))
+	odd := tags["refs/heads/odd\xff"]
+	if len(tags) != 2 || len(tags["refs/heads/main"]) != 4 || len(odd) != 2 || odd[0].Name != "odd" || odd[0].Expires.Before(time.Now()) {
+		t.Errorf("the repository has %+v", tags)
+	}
+	if tags := must[map[layers.Ref][]agent.Tag](t)(s.Tags(t.Context(), repository+1)); len(tags) != 0 {
+		t.Errorf("another has %+v", tags)
+	}
+}

@@ -191,12 +191,6 @@ func (s *Store) snapshotsOf(ctx context.Context, image int64) ([]SnapshotTrace, 
 }
 
 func (s *Store) tagsOf(ctx context.Context, d digest.Digest) ([]agent.Tag, error) {
-	return read(ctx, s, func(r pgx.CollectableRow) (t agent.Tag, err error) {
-		var ref string
-		var expires *time.Time
-		err = r.Scan(&t.Layer, &t.Repository, &t.Name, &t.Digest, &ref, &expires)
-		t.Ref, t.Expires = decodeRef(ref), orZero(expires)
-		return t, err
-	}, `select layer, repository, name, digest, ref, expires from tags where digest = $1
-		order by repository, name limit $2`, d, maxTraced)
+	return read(ctx, s, scanTag, "select "+tagColumns+` from tags t where t.digest = $1
+		order by t.repository, t.name limit $2`, d, maxTraced)
 }
