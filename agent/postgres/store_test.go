@@ -94,7 +94,7 @@ func TestConstraints(t *testing.T) {
 	build(t, s, "refs/heads/main", "", "a", nil, "bert") // run 1
 	push(t, s, "refs/heads/main", "a", "b")              // run 2
 	mustClaim(t, s, "one")
-	push(t, s, "refs/heads/main", "b", "c")              // run 3
+	push(t, s, "refs/heads/main", "b", "c") // run 3
 	for _, c := range []struct{ constraint, sql string }{
 		{"url_has_no_password", "insert into repositories (url) values ('https://user:secret@host/x')"},
 		{"commit_id", "update refs set commit = 'main'"},

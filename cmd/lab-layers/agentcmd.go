@@ -22,6 +22,7 @@ func newAgent() *cobra.Command {
 	var repoArgs, secretRefs []string
 	var interval time.Duration
 	var workers int
+	var limit time.Duration
 	var logging logFlags
 	var listening listenFlags
 	cmd := &cobra.Command{
@@ -79,7 +80,7 @@ next start.`,
 			}
 			defer s.close()
 			a := &agent.Agent{
-				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers,
+				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers, Limit: limit,
 				Owner: s.owner, Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
 			}
 			s.carrier.Trust.Refs = trusted
@@ -119,6 +120,8 @@ next start.`,
 	cmd.Flags().StringSliceVar(&secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
 	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")
 	cmd.Flags().IntVar(&workers, "workers", 2, "runs that go on side by side")
+	cmd.Flags().IntVar(&flags.perRepository, "repository-workers", 0, "runs of one repository that go on side by side, on all agents; 0 is no limit")
+	cmd.Flags().DurationVar(&limit, "run-limit", 24*time.Hour, "longest that a run may take; 0 is no limit")
 	return cmd
 }
 

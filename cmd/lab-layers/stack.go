@@ -53,8 +53,10 @@ type stackFlags struct {
 	secrets      map[string]string
 	ssh          map[string]string
 	network      string
-	cacheSize    string
-	cgroup       string
+	// perRepository is the most runs of one repository at work; 0 is no limit.
+	perRepository int
+	cacheSize     string
+	cgroup        string
 }
 
 func (f *stackFlags) add(cmd *cobra.Command) {
@@ -156,7 +158,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 				return err
 			}
 		}
-		s.store, err = postgres.Open(gctx, found.DatabaseURL, postgres.Options{})
+		s.store, err = postgres.Open(gctx, found.DatabaseURL, postgres.Options{PerRepository: f.perRepository})
 		return err
 	})
 	s.keychain = authn.DefaultKeychain

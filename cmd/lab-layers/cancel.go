@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/postgres"
+)
+
+func newCancel() *cobra.Command {
+	var reason string
+	cmd := wish("cancel RUN", "End a run that waits or is building", func(ctx context.Context, store *postgres.Store, run agent.RunID) (string, error) {
+		if reason == "" {
+			reason = "cancelled by " + person()
+		}
+		return fmt.Sprintf("run %d ends", run), store.Cancel(ctx, run, reason)
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the records")
+	return cmd
+}
+
+func newRetry() *cobra.Command {
+	return wish("retry RUN", "Queue a finished run's commit again", func(ctx context.Context, store *postgres.Store, run agent.RunID) (string, error) {
+		next, err := store.Retry(ctx, run)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("queued as run %d", next.ID), nil
+	})
+}
+
+// wish is a command that asks for something about one run and says what comes
+// of it.
+func wish(use, short string, do func(context.Context, *postgres.Store, agent.RunID) (string, error)) *cobra.Command {
+	var flags recordFlags
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			run, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil {
+				return inputf("%q is not the number of a run: lab-layers runs lists them", args[0])
+			}
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			said, err := do(cmd.Context(), store, agent.RunID(run))
+			if errors.As(err, new(postgres.Refusal)) {
+				return inputError{err}
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), said)
+			return nil
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+// person is who uses the command, as far as the system knows.
+func person() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "somebody"
+}

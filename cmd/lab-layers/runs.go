@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent"
+)
+
+func newRuns() *cobra.Command {
+	var flags recordFlags
+	var ref, commit string
+	var final, watch bool
+	var limit int
+	output := format("table")
+	cmd := &cobra.Command{
+		Use:   "runs",
+		Short: "Show the agent's runs and their states",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return inputf("--limit must be at least 1")
+			}
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			list := func(ctx context.Context) ([]agent.RunSummary, error) {
+				runs, err := store.Runs(ctx, most(limit, ref != "" || commit != "" || final))
+				runs = slices.DeleteFunc(runs, func(run agent.RunSummary) bool {
+					return ref != "" && string(run.Move.Ref) != ref && shortRef(run.Move.Ref) != ref ||
+						!strings.HasPrefix(string(run.Move.New), commit) || final && !run.State.Final()
+				})
+				return runs[:min(limit, len(runs))], err
+			}
+			if watch {
+				return watchRuns(cmd.Context(), cmd.OutOrStdout(), output.json(), list)
+			}
+			runs, err := list(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printList(cmd.OutOrStdout(), output.json(), runHeading, runs, runRow)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&ref, "ref", "", "only this ref, branch or tag")
+	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
+	cmd.Flags().BoolVar(&final, "final", false, "only runs that have ended")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on and show each run again when its state changes")
+	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many runs")
+	cmd.Flags().VarP(&output, "output", "o", "output format")
+	return cmd
+}
+
+var runHeading = []string{"RUN", "STATE", "REF", "COMMIT", "BUILT", "REUSED", "FAILED", "SECONDS", "REASON"}
+
+// watchRuns prints runs, the oldest first, and again each whose state changes,
+// until the context ends.
+func watchRuns(ctx context.Context, w io.Writer, asJSON bool, list func(context.Context) ([]agent.RunSummary, error)) error {
+	shown := map[agent.RunID]agent.State{}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for first := true; ; first = false {
+		runs, err := list(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		slices.Reverse(runs)
+		runs = slices.DeleteFunc(runs, func(run agent.RunSummary) bool { return shown[run.ID] == run.State })
+		for _, run := range runs {
+			shown[run.ID] = run.State
+		}
+		switch {
+		case asJSON || first:
+			err = printList(w, asJSON, runHeading, runs, runRow)
+		default:
+			for _, run := range runs {
+				if _, err = fmt.Fprintln(w, oneLine(strings.Join(runRow(run), "  "))); err != nil {
+					break
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func runRow(run agent.RunSummary) []string {
+	seconds := ""
+	if run.State.Final() {
+		seconds = fmt.Sprintf("%.2f", run.Seconds)
+	}
+	state := string(run.State)
+	if run.State == agent.Queued && run.Attempt > 0 {
+		state = fmt.Sprintf("%s (tried %d)", state, run.Attempt)
+	}
+	return []string{
+		fmt.Sprint(run.ID), state, shortRef(run.Move.Ref), run.Move.New.Short(),
+		fmt.Sprint(run.Built), fmt.Sprint(run.Reused), fmt.Sprint(run.Failed), seconds, cut(printable(run.Reason), 60),
+	}
+}
