@@ -91,11 +91,12 @@ const localName = dockerui.DefaultLocalNameContext
 const localID = "lab-layers"
 
 // convert runs BuildKit's own conversion with no network. The parent layer is
-// parentRef@parentDigest; main replaces the build context if it is not nil.
+// parentRef@parentDigest; main replaces the build context if it is not nil. The
+// images outside that were asked for are also told with an error.
 func convert(ctx context.Context, src source, parentRef string, parentDigest digest.Digest, outside Outside, main *llb.State) (*converted, error) {
 	platform, err := platforms.Parse(src.platform)
 	if err != nil {
-		return nil, fmt.Errorf("platform %q: %w", src.platform, err)
+		return &converted{}, fmt.Errorf("platform %q: %w", src.platform, err)
 	}
 	args := make(map[string]string, len(src.args)+1)
 	for k, v := range src.args {
@@ -122,23 +123,23 @@ func convert(ctx context.Context, src source, parentRef string, parentDigest dig
 		Warn:           src.warn,
 		SourceMap:      llb.NewSourceMap(nil, src.file, "Dockerfile", src.text),
 	})
+	c := &converted{outside: resolver.used()}
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	def, err := result.State.Marshal(ctx, llb.LocalUniqueID(localID), llb.Platform(platform), llb.WithCaps(caps))
+	c.def, err = result.State.Marshal(ctx, llb.LocalUniqueID(localID), llb.Platform(platform), llb.WithCaps(caps))
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	c := &converted{def: def, outside: resolver.used()}
 	if src.parent != "" {
 		c.parent = parentRef + "@" + parentDigest.String()
 	}
 	if c.image, err = json.Marshal(result.Image); err != nil {
-		return nil, err
+		return c, err
 	}
 	if result.BaseImage != nil {
 		if c.base, err = json.Marshal(result.BaseImage); err != nil {
-			return nil, err
+			return c, err
 		}
 	}
 	return c, nil

@@ -149,8 +149,12 @@ func (s selection) of(ctx context.Context, set *fileset) ([]file, error) {
 	if err != nil || exclude != nil && exclude.Exclusions() {
 		return set.files, nil
 	}
+	candidates := set.files
+	if _, err := path.Match(source, ""); err == nil || !s.wildcard {
+		candidates = set.from(s.literal(source))
+	}
 	var out []file
-	for _, f := range set.files {
+	for _, f := range candidates {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -174,6 +178,21 @@ func (s selection) of(ctx context.Context, set *fileset) ([]file, error) {
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// literal is what the path of all that the source can mean begins with.
+func (s selection) literal(source string) string {
+	if i := strings.IndexAny(source, "*?["); s.wildcard && i >= 0 {
+		return source[:i]
+	}
+	return source
+}
+
+// from is the files whose path begins so.
+func (s *fileset) from(prefix string) []file {
+	first := sort.Search(len(s.files), func(i int) bool { return s.files[i].path >= prefix })
+	files := s.files[first:]
+	return files[:sort.Search(len(files), func(i int) bool { return !strings.HasPrefix(files[i].path, prefix) })]
 }
 
 // below reports whether a path is the source or lies in it, and gives the rest

@@ -34,22 +34,19 @@ func (p *pass) stages(id ObjectID, args map[string]string) (*stages, error) {
 	h.args(args)
 	h.text(p.platform)
 	name := memo(h.sum())
-	if st, ok := p.dockerfiles.Get(name); ok {
-		return st, nil
+	if parsed, ok := p.dockerfiles.Get(name); ok {
+		return parsed.stages, parsed.err
 	}
 	text, err := p.tree.ReadBlob(id, MaxDockerfile)
 	if err != nil {
 		return nil, err
 	}
 	st, err := parseStages(text, args, p.platform)
-	if err != nil {
-		return nil, err
+	if err == nil && st.syntax != "" && !builtinSyntax(st.syntax) {
+		err = fmt.Errorf("# syntax=%s names a frontend of its own, which is not supported: take the line out, or use docker/dockerfile", st.syntax)
 	}
-	if st.syntax != "" && !builtinSyntax(st.syntax) {
-		return nil, fmt.Errorf("# syntax=%s names a frontend of its own, which is not supported: take the line out, or use docker/dockerfile", st.syntax)
-	}
-	p.dockerfiles.Add(name, st)
-	return st, nil
+	p.dockerfiles.Add(name, parsing{st, err})
+	return st, err
 }
 
 // builtinSyntax reports whether a frontend image is the one that BuildKit has
@@ -78,8 +75,8 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 		h.text(string(parent.inputs.graph.id[:]))
 	}
 	name := memo(h.sum())
-	if g, ok := p.graphs.Get(name); ok && p.current(ctx, g) {
-		return g, nil
+	if known, ok := p.graphs.Get(name); ok && p.current(ctx, known.outside) {
+		return known.graph, known.err
 	}
 	target := st.find(layer.Target)
 	if target < 0 {
@@ -106,7 +103,11 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	}
 	c, err := convert(ctx, src, parentImage, placeholder, p.outside, nil)
 	if err != nil {
-		return nil, conversionFault(layer, err)
+		fault := conversionFault(layer, err)
+		if !passing(ctx, src, err) {
+			p.graphs.Add(name, conversion{outside: c.outside, err: fault})
+		}
+		return nil, fault
 	}
 	// What an unknown image sets would be a warning here.
 	if strict(st.text) && !unresolved(c.outside) && (parent == nil || !parent.unknown) {
@@ -121,7 +122,7 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	if ground := st.ground(target); parent == nil && ground != scratch {
 		g.ground = normalImage(ground)
 	}
-	p.graphs.Add(name, g)
+	p.graphs.Add(name, conversion{graph: g, outside: g.outside})
 	return g, nil
 }
 
@@ -135,10 +136,18 @@ func conversionFault(layer Layer, err error) error {
 	return faultf("%s: %w", layer.Dockerfile, located(err))
 }
 
-// current reports whether the images outside are still those that the
+// passing reports whether a conversion might do better another time, though
+// the images outside that it saw are the same.
+func passing(ctx context.Context, src source, err error) bool {
+	var outside *outsideError
+	// For a stage of its own, images were looked up before the conversion.
+	return ctx.Err() != nil || src.ownStage || errors.As(err, &outside) || errors.Is(err, ErrNoImage)
+}
+
+// current reports whether the images outside are still those that a
 // conversion saw.
-func (p *pass) current(ctx context.Context, g *graph) bool {
-	for _, use := range g.outside {
+func (p *pass) current(ctx context.Context, seen []outsideUse) bool {
+	for _, use := range seen {
 		image, _, err := p.outside(ctx, use.Ref, p.platform)
 		if err != nil || image.Digest != use.Digest {
 			return false
@@ -235,9 +244,7 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	h := newHash("reading")
 	h.text(string(in.graph.id[:]))
 	h.text(string(in.parentKey))
-	h.text(string(in.tree.Root))
-	h.texts(in.filter.ignore)
-	h.texts(in.filter.follow)
+	h.text(string(in.footprint[:]))
 	if in.wide {
 		h.text("wide")
 	}
@@ -257,34 +264,26 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{files: set.sum}
+	var last [32]byte
 	if len(sums) > 0 { // a bare FROM scratch has no ops
-		r.last = sums[len(sums)-1]
+		last = sums[len(sums)-1]
 	}
+	r := &reading{files: set.sum, key: p.key(in.graph, last)}
 	p.readings.Add(name, r)
 	return r, nil
 }
-
-// keptFiles is the largest fileset that is kept, so that explaining a change
-// need not list the files again.
-const keptFiles = 2048
 
 // files lists what BuildKit would transfer.
 func (p *Planner) files(ctx context.Context, in *inputs) (*fileset, error) {
 	if !in.graph.local {
 		return &fileset{}, nil
 	}
-	h := newHash("fileset")
-	h.text(string(in.tree.Root))
-	h.texts(in.filter.ignore)
-	h.texts(in.filter.follow)
-	name := memo(h.sum())
-	if set, ok := p.filesets.Get(name); ok {
+	if set, ok := p.filesets.get(in.footprint); ok {
 		return set, nil
 	}
 	set, err := readFileset(ctx, in.tree, in.filter)
-	if err == nil && len(set.files) <= keptFiles {
-		p.filesets.Add(name, set)
+	if err == nil {
+		p.filesets.add(in.footprint, set)
 	}
 	return set, err
 }

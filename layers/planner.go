@@ -33,11 +33,11 @@ type Planner struct {
 	outside  Outside
 	settings Settings
 
-	dockerfiles *lru.Cache[memo, *stages]
+	dockerfiles *lru.Cache[memo, parsing]
 	ignores     *lru.Cache[ObjectID, []string]
-	graphs      *lru.Cache[memo, *graph]
+	graphs      *lru.Cache[memo, conversion]
 	readings    *lru.Cache[memo, *reading]
-	filesets    *lru.Cache[memo, *fileset]
+	filesets    *filesets
 	configs     *lru.Cache[ObjectID, *Config]
 }
 
@@ -50,16 +50,15 @@ func NewPlanner(outside Outside, settings Settings) *Planner {
 	if outside == nil {
 		outside = Unresolved
 	}
-	// The sizes bound memory: a graph takes some 20 KB, a reading 200 bytes, a
-	// file of a fileset 100.
+	// The sizes bound memory: a graph takes some 20 KB, a reading 300 bytes.
 	return &Planner{
 		outside:     outside,
 		settings:    settings,
-		dockerfiles: cache[memo, *stages](4096),
+		dockerfiles: cache[memo, parsing](4096),
 		ignores:     cache[ObjectID, []string](4096),
-		graphs:      cache[memo, *graph](4096),
+		graphs:      cache[memo, conversion](4096),
 		readings:    cache[memo, *reading](1 << 16),
-		filesets:    cache[memo, *fileset](128),
+		filesets:    newFilesets(),
 		configs:     cache[ObjectID, *Config](8),
 	}
 }
@@ -208,12 +207,26 @@ type inputs struct {
 	tree      Tree // Root is the context directory
 	filter    contextFilter
 	wide      bool // the whole context counts for each instruction
+	footprint memo // of the context
 }
 
-// reading is what the files of a context add to a graph.
+// parsing is what became of reading a Dockerfile.
+type parsing struct {
+	stages *stages
+	err    error
+}
+
+// conversion is what became of converting a target, on these images outside.
+type conversion struct {
+	graph   *graph
+	outside []outsideUse
+	err     error
+}
+
+// reading is what the files of a context make of a graph.
 type reading struct {
 	files [32]byte // identity of what is transferred
-	last  [32]byte // identity of the last op, and so of all
+	key   Key
 }
 
 // pass is the making of one plan.
@@ -270,21 +283,25 @@ func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer
 			in.filter.follow, in.wide = nil, true
 			out.note("a COPY takes its source from a variable that an image outside may set: the whole context counts")
 		}
+		if in.footprint, err = in.filter.footprint(in.tree); err != nil {
+			return faultf("context %s: %w", layer.Context, err)
+		}
 	}
 	read, err := p.read(ctx, in)
 	if err != nil {
 		return faultf("context %s: %w", layer.Context, err)
 	}
 	out.inputs = in
-	out.Key = p.key(in.graph, read)
+	out.Key = read.key
 	out.Recipe = &Recipe{layer: layer, graph: in.graph, tree: in.tree, filter: in.filter, files: read.files, outside: p.outside}
 	return nil
 }
 
-// key hashes everything that decides what the build makes.
-func (p *Planner) key(g *graph, read *reading) Key {
+// key hashes everything that decides what the build makes; last is the
+// identity of the last op, and so of all.
+func (p *Planner) key(g *graph, last [32]byte) Key {
 	h := newHash(keySchema)
-	h.text(string(read.last[:]))
+	h.text(string(last[:]))
 	h.text(string(g.image))
 	h.text(p.settings.Compression)
 	h.text(p.epoch())
