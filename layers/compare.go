@@ -269,6 +269,9 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 			l.because(ReasonDockerfile, "line %d: what %s expands to", from.Line, from.Text)
 		}
 	}()
+	if was.graph.id == is.graph.id && was.layer.Context == is.layer.Context && was.wide == is.wide && before.sum == now.sum {
+		return nil
+	}
 	reached, err := is.reached(ctx, now)
 	if err != nil {
 		return err
@@ -277,17 +280,23 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 	if err != nil {
 		return err
 	}
-	paths := map[string]bool{}
-	for name := range reached {
-		paths[name] = true
+	for name, b := range reached {
+		if a, had := reachedBefore[name]; had && a == b {
+			delete(reachedBefore, name)
+			delete(reached, name)
+		}
 	}
+	moved := slices.Collect(maps.Keys(reached))
 	for name := range reachedBefore {
-		paths[name] = true
+		if _, both := reached[name]; !both {
+			moved = append(moved, name)
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(paths)) {
+	slices.Sort(moved)
+	for _, name := range moved {
 		a, had := reachedBefore[name]
 		b, has := reached[name]
-		if a == b || (a.dir() || !had) && (b.dir() || !has) {
+		if (a.dir() || !had) && (b.dir() || !has) {
 			continue // a directory is told by its files
 		}
 		l.ChangedPaths = append(l.ChangedPaths, name)
@@ -307,6 +316,7 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 // in the repository.
 func (in *inputs) reached(ctx context.Context, set *fileset) (map[string]file, error) {
 	out := map[string]file{}
+	seen := map[string]bool{}
 	for _, o := range in.graph.ops {
 		for _, read := range o.reads {
 			read.whole = read.whole || in.wide
@@ -315,6 +325,10 @@ func (in *inputs) reached(ctx context.Context, set *fileset) (map[string]file, e
 				return nil, err
 			}
 			for _, f := range files {
+				if seen[f.path] {
+					continue
+				}
+				seen[f.path] = true
 				name := path.Join(in.layer.Context, f.path)
 				f.path = ""
 				out[name] = f
