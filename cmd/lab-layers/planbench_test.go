@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -52,13 +51,11 @@ func BenchmarkHistory(b *testing.B) {
 			if err != nil || len(history) != commits {
 				b.Fatalf("%d commits: %v", len(history), err)
 			}
-			var old *layers.Plan
-			for _, commit := range history {
-				plan := planCommit(b, view, commit.Commit)
-				if err := view.planner.Compare(context.Background(), old, plan); err != nil {
+			for p, err := range view.planAhead(b.Context(), history, nil) {
+				if err != nil {
 					b.Fatal(err)
 				}
-				old = plan
+				checkKeys(b, p.plan)
 			}
 		}))
 	}
@@ -120,12 +117,17 @@ func planCommit(b *testing.B, v *view, commit layers.Commit) *layers.Plan {
 	if err != nil {
 		b.Fatal(err)
 	}
+	checkKeys(b, plan)
+	return plan
+}
+
+func checkKeys(b *testing.B, plan *layers.Plan) {
+	b.Helper()
 	for _, layer := range plan.Layers {
 		if layer.Key == "" {
 			b.Fatalf("%s has no key: %s", layer.Name, layer.Fault)
 		}
 	}
-	return plan
 }
 
 // peakMiB is the largest resident set that this process has had.

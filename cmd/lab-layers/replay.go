@@ -35,7 +35,10 @@ it. An image is reused wherever any earlier commit of the history has made it.`,
 			if err != nil {
 				return err
 			}
-			r := &replay{view: view, out: cmd.OutOrStdout(), json: output.json(), made: map[layers.Key]bool{}}
+			r := &replay{
+				view: view, out: cmd.OutOrStdout(), json: output.json(), made: map[layers.Key]bool{},
+				progress: newCounter(cmd.ErrOrStderr(), "commits", len(history)),
+			}
 			return r.run(cmd.Context(), history, before)
 		},
 	}
@@ -82,6 +85,8 @@ type replay struct {
 	out  io.Writer
 	json bool
 	made map[layers.Key]bool
+	// progress is for people who wait.
+	progress *counter
 
 	commits, builds, all, directories int
 }
@@ -104,28 +109,23 @@ func (r *replay) run(ctx context.Context, history []git.CommitInfo, before layer
 		}
 		r.remember(old)
 	}
-	for _, commit := range history {
-		if err := ctx.Err(); err != nil {
+	defer r.progress.clear()
+	for p, err := range r.view.planAhead(ctx, history, old) {
+		if err != nil {
 			return err
 		}
-		start := time.Now()
-		plan, err := r.view.plan(ctx, commit.Commit)
-		if err != nil && !errors.As(err, new(inputError)) {
-			return fmt.Errorf("plan %s: %w", commit.Commit.Short(), err)
+		r.progress.step()
+		if p.plan == nil {
+			continue
 		}
-		if plan == nil {
-			continue // no configuration yet, or a broken one
-		}
-		plan.Decide(func(key layers.Key) bool { return r.made[key] })
-		if err := r.view.planner.Compare(ctx, old, plan); err != nil {
-			return fmt.Errorf("plan %s: %w", commit.Commit.Short(), err)
-		}
-		if err := r.score(commit, old, plan, time.Since(start)); err != nil {
+		p.plan.Decide(func(key layers.Key) bool { return r.made[key] })
+		if err := r.score(p.commit, old, p.plan, p.took); err != nil {
 			return err
 		}
-		r.remember(plan)
-		old = plan
+		r.remember(p.plan)
+		old = p.plan
 	}
+	r.progress.clear()
 	return r.sum(time.Since(began))
 }
 
@@ -152,6 +152,7 @@ func (r *replay) score(commit git.CommitInfo, old, plan *layers.Plan, took time.
 	r.all += there
 	r.directories += plan.DirectoriesChanged(old)
 	if r.json {
+		r.progress.clear()
 		return printJSON(r.out, replayed{Plan: plan, Builds: builds, LayersTotal: len(plan.Layers), Seconds: took.Seconds()})
 	}
 	if builds == 0 {
@@ -163,6 +164,7 @@ func (r *replay) score(commit git.CommitInfo, old, plan *layers.Plan, took time.
 			names = append(names, string(layer.Name))
 		}
 	}
+	r.progress.clear()
 	_, err := fmt.Fprintf(r.out, "%s %s %3d of %-3d %s  (%s)\n", commit.Time.Format("2006-01-02"), commit.Commit.Short(), builds, there,
 		cut(strings.Join(names, " "), 60), cut(commit.Subject, 50))
 	return err
