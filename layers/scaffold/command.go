@@ -40,10 +40,8 @@ func (r *repository) commandBuilds(line, dir string, rank int) []build {
 		if at == nil {
 			continue
 		}
-		if b, ok := parseBuild(strings.Fields(command[at[1]:]), dir, rank); ok {
-			if _, _, err := r.find(b.dockerfile); err == nil {
-				builds = append(builds, b)
-			}
+		if b, ok := parseBuild(strings.Fields(command[at[1]:]), dir, rank); ok && r.hasFile(b.dockerfile) {
+			builds = append(builds, b)
 		}
 	}
 	return builds

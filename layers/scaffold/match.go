@@ -20,16 +20,20 @@ func (s *images) match(img *image, ref reference) *image {
 func (s *images) matchCalls(img *image, ref reference) *image {
 	name := strings.ToLower(ref.name)
 	var best *image
-	bestScore, bestFit, fitting, releases := 0, 0, 0, 0
+	var fitting, placed []*image
+	bestScore, bestFit, releases := 0, 0, 0
 	for _, other := range s.byCall[name] {
 		score := max(other.fits(name, ref.tag), other.fitsVariant(name, img))
 		if score == 0 {
 			continue
 		}
 		fit := score
-		fitting++
+		fitting = append(fitting, other)
 		if other.isRelease() {
 			releases++
+		}
+		if other.liesAt(ref.tag) {
+			placed = append(placed, other)
 		}
 		if other.leftOut == "" {
 			score += 1 << 12 // a layer before what is left out
@@ -39,10 +43,25 @@ func (s *images) matchCalls(img *image, ref reference) *image {
 			best, bestScore, bestFit = other, score, fit
 		}
 	}
-	if pinned(ref.tag) && fitting > 1 && (bestFit == weakly || bestFit < 4*weakly && releases == fitting) {
-		return nil // one of several releases, and none of them is it
+	if !pinned(ref.tag) || len(fitting) < 2 || bestFit > weakly && (bestFit >= 4*weakly || releases < len(fitting)) {
+		return best
 	}
-	return best
+	if len(placed) == 1 {
+		return placed[0]
+	}
+	return nil // one of several releases, and none of them is it
+}
+
+// liesAt reports whether the words of a tag are those of the directories that
+// an image lies in: 3.10-alpine those of 3.10/alpine/core.
+func (i *image) liesAt(tag string) bool {
+	dirs := strings.Split(i.dir(), "/")
+	for word := range strings.SplitSeq(tag, "-") {
+		if !slices.Contains(dirs, word) {
+			return false
+		}
+	}
+	return true
 }
 
 // isRelease reports whether a version tells the image apart from others.

@@ -158,6 +158,13 @@ func (r *repository) read(name string, limit int64) ([]byte, error) {
 	return r.tree.ReadBlob(entry.ID, limit)
 }
 
+// hasFile reports whether a path is something else than a directory, links
+// followed.
+func (r *repository) hasFile(name string) bool {
+	entry, _, err := r.find(name)
+	return err == nil && !entry.IsDir()
+}
+
 // isDir reports whether a path is a directory, links followed.
 func (r *repository) isDir(name string) bool {
 	entry, _, err := r.find(name)

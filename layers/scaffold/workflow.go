@@ -149,10 +149,7 @@ func (w *workflows) action(step workflowStep, vars values) {
 	if file := strings.TrimSpace(with["file"]); file != "" {
 		b.dockerfile = repositoryPath(".", file)
 	}
-	if strings.Contains(b.context+b.dockerfile+b.target, unknown) {
-		return
-	}
-	if _, _, err := w.repo.find(b.dockerfile); err != nil {
+	if strings.Contains(b.context+b.dockerfile+b.target, unknown) || !w.repo.hasFile(b.dockerfile) {
 		return
 	}
 	for line := range strings.Lines(strings.ReplaceAll(with["tags"], ",", "\n")) {
