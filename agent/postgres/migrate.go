@@ -15,6 +15,11 @@ var migrations embed.FS
 
 // migrate brings the schema up to date, one program at a time.
 func (s *Store) migrate(ctx context.Context) error {
+	return s.migrateTo(ctx, (*migrate.Migrator).Migrate)
+}
+
+// migrateTo has the migrator go as far as it is told.
+func (s *Store) migrateTo(ctx context.Context, migration func(*migrate.Migrator, context.Context) error) error {
 	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -46,7 +51,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if known := int32(len(migrator.Migrations)); version > known {
 		return fmt.Errorf("schema %s is at version %d and this program knows up to %d: a newer lab-layers works on this database, use that one", s.schema, version, known)
 	}
-	return migrator.Migrate(ctx)
+	return migration(migrator, ctx)
 }
 
 // createSchema needs the right to do so only where there is no schema yet.
