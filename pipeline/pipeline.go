@@ -145,9 +145,9 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	if err != nil {
 		return err
 	}
-	image, replaces := known[layer.Key]
+	old, replaces := known[layer.Key]
 	if replaces {
-		confirmed, err := p.confirm(ctx, image)
+		confirmed, err := p.confirm(ctx, old)
 		if err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 			return nil
 		}
 		if replaces = confirmed != nil; replaces {
-			restand(layer, image, parent)
+			restand(layer, old, parent)
 		}
 	}
 	order, err := p.order(ctx, layer, parent, grant)
@@ -172,8 +172,12 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	if err != nil {
 		return err
 	}
+	image, err := p.describe(ctx, order.Repository, layer.Key, built.Digest, built.Index, parent)
+	if err != nil {
+		return err
+	}
 	if replaces { // not before: where it cannot be built, the old one still counts
-		if err := p.Ledger.Forget(ctx, image.Key, image.Digest); err != nil {
+		if err := p.Ledger.Forget(ctx, old.Key, old.Digest); err != nil {
 			return err
 		}
 	}
@@ -183,7 +187,7 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	go func() {
 		keyed <- p.Registry.Tag(ctx, order.Repository, built.Digest, order.Repository, keyTag(layer.Key))
 	}()
-	winner, err := p.record(ctx, layer, order, built, parent)
+	winner, err := p.publish(ctx, image)
 	if err := errors.Join(err, <-keyed); err != nil {
 		return err
 	}
@@ -194,15 +198,6 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	}
 	out.State, out.Image = Made, &winner
 	return nil
-}
-
-// record describes what was built and publishes it.
-func (p *Pipeline) record(ctx context.Context, layer *layers.PlannedLayer, order Order, built Built, parent *Image) (Image, error) {
-	image, err := p.describe(ctx, order.Repository, layer.Key, built.Digest, built.Index, parent)
-	if err != nil {
-		return Image{}, err
-	}
-	return p.publish(ctx, image)
 }
 
 func (p *Pipeline) order(ctx context.Context, layer *layers.PlannedLayer, parent *Image, grant Grant) (Order, error) {

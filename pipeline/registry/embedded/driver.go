@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/distribution/distribution/v3/registry/storage/driver"
@@ -29,15 +30,15 @@ func (drivers) Create(_ context.Context, parameters map[string]any) (driver.Stor
 	return &files{filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100}), root}, nil
 }
 
-// files is distribution's own driver for a directory, but for links: the small
-// files that say what a tag points at and what a repository holds. To tag an
-// image writes three of them, and distribution's driver waits for the disk six
-// times.
+// files is distribution's own driver for a directory, but for two sorts of small
+// files: the links that say what a tag points at and what a repository holds, and
+// the state of uploads, which no start takes up again. To tag an image writes
+// three links, and distribution's driver waits for the disk six times.
 //
-// Here a link is replaced whole, so no killed process leaves half of one, but it
-// is not waited for: a power cut can take the links of the last seconds. One
-// that it left empty counts as not there. What is in the records and no longer
-// here is found by the agent when it starts, and put back.
+// Here they are replaced whole, so no killed process leaves half of one, but not
+// waited for: a power cut can take the links of the last seconds. One that it
+// left empty counts as not there. What is in the records and no longer here is
+// found by the agent when it starts, and put back.
 type files struct {
 	driver.StorageDriver
 	root string
@@ -45,9 +46,11 @@ type files struct {
 
 func isLink(name string) bool { return path.Base(name) == "link" }
 
+func isUpload(name string) bool { return strings.Contains(name, "/_uploads/") }
+
 // PutContent writes a small file.
 func (f *files) PutContent(ctx context.Context, name string, content []byte) error {
-	if !isLink(name) || !driver.PathRegexp.MatchString(name) {
+	if !isLink(name) && !isUpload(name) || !driver.PathRegexp.MatchString(name) {
 		return f.StorageDriver.PutContent(ctx, name, content)
 	}
 	file := filepath.Join(f.root, filepath.FromSlash(name))
