@@ -25,9 +25,10 @@ type HistoryFilter struct {
 
 // History returns what was built when, from what, and why: the newest run
 // first, its layers in the plan's order. Layers that a commit does not have are
-// left out.
+// left out, and so are those that a run which looked after a commit again found
+// as they were.
 func (s *Store) History(ctx context.Context, f HistoryFilter) ([]agent.HistoryEntry, error) {
-	conditions := []string{"l.state <> 'absent'"}
+	conditions := []string{"l.state <> 'absent'", "not (m.again and l.state = 'reused')"}
 	var args []any
 	add := func(condition string, arg any) {
 		args = append(args, arg)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/git"
+	"github.com/lab-layers/lab-layers/agent/schedule"
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -25,6 +27,7 @@ func newAgent() *cobra.Command {
 	var limit time.Duration
 	var logging logFlags
 	var listening listenFlags
+	var schedules scheduleFlags
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Watch repositories and keep their images in step",
@@ -67,6 +70,11 @@ next start.`,
 			}
 			ctx := cmd.Context()
 			log := logging.logger(cmd.ErrOrStderr())
+			a := &agent.Agent{Interval: interval, Workers: workers, Limit: limit, Log: log, Progress: terminalProgress(cmd.OutOrStdout())}
+			entries, err := schedules.entries(a)
+			if err != nil {
+				return err
+			}
 			listener, err := listening.listen(ctx, cmd.Flags().Changed("listen"), log)
 			if err != nil {
 				return err
@@ -79,10 +87,7 @@ next start.`,
 				return err
 			}
 			defer s.close()
-			a := &agent.Agent{
-				Store: s.store, Carrier: s.carrier, Interval: interval, Workers: workers, Limit: limit,
-				Owner: s.owner, Log: log, Progress: terminalProgress(cmd.OutOrStdout()),
-			}
+			a.Store, a.Carrier, a.Owner = s.store, s.carrier, s.owner
 			s.carrier.Trust.Refs = trusted
 			s.carrier.Namespaces = map[string]string{}
 			for _, repo := range repos {
@@ -109,6 +114,9 @@ next start.`,
 					return err
 				}
 			}
+			var timetable sync.WaitGroup
+			timetable.Go(func() { schedule.Run(ctx, log, entries...) })
+			defer timetable.Wait()
 			return a.Serve(ctx)
 		},
 	}
@@ -116,6 +124,7 @@ next start.`,
 	remote.add(cmd)
 	logging.add(cmd)
 	listening.add(cmd)
+	schedules.add(cmd)
 	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().StringSliceVar(&secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
 	cmd.Flags().DurationVar(&interval, "interval", 30*time.Second, "time between two looks at a repository")

@@ -21,6 +21,7 @@ func TestHouse(t *testing.T) {
 		"pipeline/inventory":       {"layers", "pipeline"},
 		"agent":                    {"layers", "pipeline"},
 		"agent/git":                {"layers"},
+		"agent/schedule":           {},
 		"agent/web":                {"agent", "layers", "pipeline"},
 		"agent/postgres":           {"agent", "layers", "pipeline"},
 		"agent/postgres/cluster":   {"pipeline/child"},

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -18,18 +19,8 @@ import (
 // that a new branch is told against main.
 func TestMovedBaseImage(t *testing.T) {
 	l := newLab(t)
-	ref, err := name.ParseReference(l.prefix + "/outside:12")
-	l.check(err)
-	move := func() string {
-		image, err := random.Image(1024, 1)
-		l.check(err)
-		l.check(remote.Write(ref, image, remote.WithAuthFromKeychain(shared.stack.keychain)))
-		d, err := image.Digest()
-		l.check(err)
-		return fmt.Sprintf("%.19s", d)
-	}
+	move, ref := l.outside(), l.prefix+"/outside:12"
 	first := move()
-	l.replace("images/base/Dockerfile", "FROM scratch", "FROM "+ref.String())
 	v := l.pushed()
 	for _, layer := range v.Plan.Layers {
 		if len(layer.Reasons) != 1 || layer.Reasons[0].Kind != layers.ReasonNew {
@@ -41,7 +32,7 @@ func TestMovedBaseImage(t *testing.T) {
 	l.write("README.md", "New.\n")
 	l.pushed()
 	l.told(map[layers.Name]string{
-		"base":    "base-image: " + ref.String() + ": " + first + " → " + second,
+		"base":    "base-image: " + ref + ": " + first + " → " + second,
 		"pytorch": "parent: base at", "tensorflow": "parent: base at",
 		"resnet50": "parent: pytorch at", "unet": "parent: pytorch at", "yolov7": "parent: pytorch at",
 		"gpt-2": "parent: pytorch at", "bert-base": "parent: tensorflow at",
@@ -57,12 +48,60 @@ func TestMovedBaseImage(t *testing.T) {
 		t.Errorf("built %q", got)
 	}
 	l.told(map[layers.Name]string{
-		"base":    "base-image: " + ref.String() + ": " + second + " → " + third,
+		"base":    "base-image: " + ref + ": " + second + " → " + third,
 		"pytorch": "parent: base at", "tensorflow": "parent: base at",
 		"resnet50": "parent: pytorch at", "yolov7": "parent: pytorch at",
 		"gpt-2": "parent: pytorch at", "bert-base": "parent: tensorflow at",
 		"unet": "parent: pytorch at\npath: experiments/unet/hparams.json",
 	})
+}
+
+// TestRefresh holds that a refresh builds what a base image that moved changes,
+// and that one which finds nothing moved leaves no trace in the history.
+func TestRefresh(t *testing.T) {
+	l := newLab(t)
+	move := l.outside()
+	move()
+	l.pushed()
+	entries := func() int {
+		entries, err := l.store.History(l.Context(), postgres.HistoryFilter{})
+		l.check(err)
+		return len(entries)
+	}
+	before := entries()
+	refresh := func() string {
+		l.builds.take()
+		l.check(l.agent.Refresh(l.Context()))
+		l.check(l.agent.Refresh(l.Context())) // one run is enough
+		return l.built(l.work())
+	}
+	if got := refresh(); got != "" || entries() != before {
+		t.Errorf("with nothing moved built %q, and %d entries became %d", got, before, entries())
+	}
+	move()
+	if got := refresh(); got != everything || entries() != before+8 {
+		t.Errorf("built %q, and %d entries became %d", got, before, entries())
+	}
+	if run := l.runs()[0]; run.State != agent.Succeeded || run.Move.Old != run.Move.New {
+		t.Errorf("the run is %+v", run)
+	}
+}
+
+// outside has the base layer stand on an image from outside, which the returned
+// function moves; it returns the digest.
+func (l *lab) outside() (move func() string) {
+	l.Helper()
+	ref, err := name.ParseReference(l.prefix + "/outside:12")
+	l.check(err)
+	l.replace("images/base/Dockerfile", "FROM scratch", "FROM "+ref.String())
+	return func() string {
+		image, err := random.Image(1024, 1)
+		l.check(err)
+		l.check(remote.Write(ref, image, remote.WithAuthFromKeychain(shared.stack.keychain)))
+		d, err := image.Digest()
+		l.check(err)
+		return fmt.Sprintf("%.19s", d)
+	}
 }
 
 // told checks the reasons that the history has of the newest run, by how they

@@ -9,7 +9,7 @@ import (
 )
 
 func TestArgumentsAreInput(t *testing.T) {
-	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "validate --config nothing-is-here"} {
+	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "validate --config nothing-is-here", "agent --repo . --refresh never", "agent --repo . --verify CRON_TZ=Nowhere/Land"} {
 		var out, errs bytes.Buffer
 		root := newRoot(&out, &errs)
 		root.SetArgs(strings.Fields(args))

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	_ "time/tzdata" // for CRON_TZ, whatever zones the machine has
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/schedule"
+)
+
+// scheduleFlags say what the agent does at set times. Empty is never.
+type scheduleFlags struct {
+	refresh string
+	verify  string
+}
+
+func (f *scheduleFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.refresh, "refresh", "", "when to resolve the base images from outside again and build on main what those that moved change, as a cron expression such as \"0 3 * * *\" or \"CRON_TZ=Europe/Vienna 0 3 * * *\"")
+	cmd.Flags().StringVar(&f.verify, "verify", "", "when to ask the registry whether it still has the images of every ref, and build again what it has lost")
+}
+
+// entries are what the agent is to do when; it need not have its parts yet.
+func (f *scheduleFlags) entries(a *agent.Agent) ([]schedule.Entry, error) {
+	var entries []schedule.Entry
+	for _, e := range []struct {
+		name, when string
+		do         func(context.Context) error
+	}{
+		{"refresh", f.refresh, a.Refresh},
+		{"verify", f.verify, a.InspectAll},
+	} {
+		if e.when == "" {
+			continue
+		}
+		when, err := schedule.Parse(e.when)
+		if err != nil {
+			return nil, inputf("--%s: %w", e.name, err)
+		}
+		entries = append(entries, schedule.Entry{Name: e.name, When: when, Do: e.do})
+	}
+	return entries, nil
+}
