@@ -130,7 +130,7 @@ func (c *Carrier) Make(ctx context.Context, task Task, plan *layers.Plan, tags l
 		return Verdict{}, context.Cause(ctx)
 	}
 	verdict := Verdict{Run: run.ID, Plan: plan, Outcomes: result.Outcomes}
-	if verdict.State, verdict.Reason, err = judge(result.Outcomes); err != nil {
+	if verdict.State, verdict.Reason, err = judge(result.Outcomes, run.Attempt); err != nil {
 		return Verdict{}, err
 	}
 	if err := task.hold(ctx); err != nil {
@@ -260,18 +260,34 @@ func IsMistake(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// judge turns outcomes into a state. Its error is the infrastructure's.
-func judge(outcomes []pipeline.Outcome) (State, string, error) {
+// doubtfulAttempts is how many attempts a run has at an instruction that may not
+// be to blame: what keeps being killed would otherwise be tried for ever.
+const doubtfulAttempts = 5
+
+// judge turns outcomes of an attempt, counted from 1, into a state. Its error is
+// the infrastructure's.
+func judge(outcomes []pipeline.Outcome, attempt int) (State, string, error) {
 	var failed []string
 	for _, out := range outcomes {
 		if out.Error == nil {
 			continue
 		}
 		var wrong *pipeline.BuildError
-		if !errors.As(out.Error, &wrong) && out.State != pipeline.Blocked {
+		blamed := errors.As(out.Error, &wrong)
+		switch {
+		case !blamed && out.State != pipeline.Blocked:
 			return "", "", fmt.Errorf("build %s: %w", out.Layer, out.Error)
+		case blamed && wrong.Doubtful && attempt < doubtfulAttempts:
+			err := fmt.Errorf("build %s: %w", out.Layer, out.Error)
+			if n := len(wrong.Tail); n > 0 {
+				err = fmt.Errorf("%w; its last line: %s", err, wrong.Tail[n-1])
+			}
+			return "", "", err
+		case blamed && wrong.Doubtful:
+			failed = append(failed, fmt.Sprintf("%s, at attempt %d: %v", out.Layer, attempt, out.Error))
+		default:
+			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
 		}
-		failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
 	}
 	if len(failed) > 0 {
 		return Failed, strings.Join(failed, "; "), nil

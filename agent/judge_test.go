@@ -25,13 +25,24 @@ func TestJudge(t *testing.T) {
 		{"built and absent", []pipeline.Outcome{made, absent}, Succeeded, ""},
 		{"failed and blocked", []pipeline.Outcome{broken, blocked, made}, Failed, "one: Dockerfile:3: exit 1; two: its parent one has no image"},
 	} {
-		if state, reason, err := judge(c.outcomes); state != c.state || reason != c.reason || err != nil {
+		if state, reason, err := judge(c.outcomes, 1); state != c.state || reason != c.reason || err != nil {
 			t.Errorf("%s: %s %q %v", c.name, state, reason, err)
 		}
 	}
 	// One outage outweighs a mistake: only the next attempt shows the whole.
 	down := pipeline.Outcome{Layer: "five", State: pipeline.Broken, Error: outage}
-	if state, _, err := judge([]pipeline.Outcome{broken, down}); !errors.Is(err, outage) || !strings.Contains(err.Error(), "five") || state != "" {
+	if state, _, err := judge([]pipeline.Outcome{broken, down}, 100); !errors.Is(err, outage) || !strings.Contains(err.Error(), "five") || state != "" {
 		t.Errorf("an outage: %s, %v", state, err)
+	}
+
+	// What was killed may do better, but not for ever.
+	killed := pipeline.Outcome{Layer: "six", State: pipeline.Broken, Error: &pipeline.BuildError{File: "Dockerfile", Line: 3, Err: errors.New("exit 137"), Doubtful: true}}
+	for attempt := 1; attempt < doubtfulAttempts; attempt++ {
+		if state, _, err := judge([]pipeline.Outcome{killed, broken}, attempt); !errors.Is(err, killed.Error) || state != "" {
+			t.Errorf("killed at attempt %d: %s, %v", attempt, state, err)
+		}
+	}
+	if state, reason, err := judge([]pipeline.Outcome{killed, blocked}, doubtfulAttempts); state != Failed || !strings.HasPrefix(reason, "six, at attempt 5: Dockerfile:3: exit 137; two: ") || err != nil {
+		t.Errorf("killed at the last attempt: %s %q %v", state, reason, err)
 	}
 }

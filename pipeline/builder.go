@@ -33,8 +33,8 @@ type Order struct {
 type Builder interface {
 	// Build makes the image and pushes it by digest. Progress may be nil; it
 	// is called from one goroutine at a time. The error is a *BuildError if an
-	// instruction of the Dockerfile failed (the user's mistake); any other is
-	// the infrastructure's. A cancelled context cancels the build and its
+	// instruction of the Dockerfile failed (the user's mistake, unless it is
+	// Doubtful); any other is the infrastructure's. A cancelled context cancels the build and its
 	// cause is returned. With an error, Built has the steps, the log and the
 	// times of what ran, and no digest.
 	Build(ctx context.Context, order Order, progress func(Event)) (Built, error)
@@ -101,6 +101,9 @@ type BuildError struct {
 	// Tail is the last lines of its output.
 	Tail []string
 	Err  error
+	// Doubtful says that the instruction may not be to blame: it was killed, or
+	// lacked memory, space or what it fetches. Another attempt may go well.
+	Doubtful bool
 }
 
 // Error tells the place, the instruction's first line and what went wrong; the

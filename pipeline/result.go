@@ -37,6 +37,6 @@ type Outcome struct {
 	Log      string        `json:"-"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 	// Error is why a layer has no image. It is a *BuildError if the user's
-	// Dockerfile is to blame.
+	// Dockerfile is to blame, or may be.
 	Error error `json:"-"`
 }

@@ -52,3 +52,33 @@ func TestEndlessPlan(t *testing.T) {
 		t.Errorf("built %q for %v", got, v.Plan.Layer("base").Reasons)
 	}
 }
+
+// TestKilledStep holds that a step which is killed is tried again, and fails its
+// layer when it is killed each time, while its siblings are tagged.
+func TestKilledStep(t *testing.T) {
+	l := newLab(t)
+	l.write("lab-layers.yaml", "version: 1\nlayers:\n  - {name: base, kind: base, context: images/base}\n"+
+		"  - {name: unet, kind: experiment, parent: base, context: experiments/unet}\n")
+	l.write("experiments/unet/Dockerfile", "FROM base\nRUN echo reading; exit 137\n")
+	l.commit("a greedy step")
+	l.git("push", "-q", "origin", "HEAD:main")
+	l.check(l.agent.Look(t.Context(), l.agent.Sources[0]))
+	run, err := l.store.Claim(t.Context(), "test", time.Hour)
+	l.check(err)
+	task := agent.Task{Run: *run, Source: l.agent.Sources[0]}
+	for task.Run.Attempt = 1; task.Run.Attempt < 5; task.Run.Attempt++ {
+		_, err = l.agent.Carrier.Carry(t.Context(), task)
+		if err == nil || !strings.Contains(err.Error(), "experiments/unet/Dockerfile:2: RUN echo reading") || !strings.Contains(err.Error(), "its last line: ") {
+			t.Errorf("attempt %d: %v", task.Run.Attempt, err)
+		}
+	}
+	v, err := l.agent.Carrier.Carry(t.Context(), task)
+	l.check(err)
+	if v.State != agent.Failed || !strings.Contains(v.Reason, "unet, at attempt 5: experiments/unet/Dockerfile:2: RUN") || !strings.Contains(v.Reason, "137") {
+		t.Errorf("the run %s: %s", v.State, v.Reason)
+	}
+	l.tagsHold(v)
+	if asked := joined(l.builds.take()); asked != "base unet unet unet unet unet" {
+		t.Errorf("BuildKit was asked for %q", asked)
+	}
+}

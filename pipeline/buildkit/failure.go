@@ -17,27 +17,28 @@ import (
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
-// explain tells the user's mistakes, which become a *pipeline.BuildError, from
-// the infrastructure's faults, which stay plain errors and are worth another
-// attempt.
+// explain tells instructions that failed, which become a *pipeline.BuildError,
+// from outages, which stay plain errors. Of the former it tells the user's
+// mistakes from what may go well at another attempt.
 func (r *recorder) explain(err error) error {
 	var at *solvererrdefs.VertexError
 	if !errors.As(err, &at) {
 		return err
 	}
 	id := digest.Digest(at.Digest)
-	where, tail := locate(r.def, id), r.lastLines(id)
-	if mistake(err, operation(r.def, id), tail) {
+	where, tail, op := locate(r.def, id), r.lastLines(id), operation(r.def, id)
+	if where.file == "" && op.GetSource() != nil {
+		where = locateUser(r.def, id)
+	}
+	wrong := mistake(err, op, tail)
+	if wrong || doubtful(err, op) {
 		return &pipeline.BuildError{
 			File: where.file, Line: where.line, Instruction: where.instruction,
-			Tail: tail, Err: shortened{at.Unwrap()},
+			Tail: tail, Err: shortened{at.Unwrap()}, Doubtful: !wrong,
 		}
 	}
 	if where.file != "" {
 		err = fmt.Errorf("%s:%d: %w", where.file, where.line, err)
-	}
-	if len(tail) > 0 {
-		err = fmt.Errorf("%w; its last line: %s", err, tail[len(tail)-1])
 	}
 	return err
 }
@@ -59,7 +60,8 @@ func (s shortened) Unwrap() error { return s.error }
 //   - a RUN that cannot begin is, if what it asks for is not there: a program,
 //     a secret, a mount's source, a user; any other trouble to begin is not;
 //   - a COPY, ADD or WORKDIR is, as it only moves files about, but not if space
-//     ran out or the connection went;
+//     ran out, the connection went, or the image that it stands on cannot be
+//     pulled, which is done at the first step that needs it;
 //   - an image, a git repository or a URL that cannot be had is not, nor is
 //     anything else.
 func mistake(err error, op *pb.Op, tail []string) bool {
@@ -81,9 +83,23 @@ func mistake(err error, op *pb.Op, tail []string) bool {
 		})
 	case *pb.Op_File:
 		return code != codes.Unavailable && code != codes.Canceled && code != codes.DeadlineExceeded &&
-			code != codes.ResourceExhausted && code != codes.Internal
+			code != codes.ResourceExhausted && code != codes.Internal && !pulling.MatchString(err.Error())
 	}
 	return false
+}
+
+// doubtful reports whether an error that is no mistake may yet be the
+// Dockerfile's own: a command began or was to begin and came to no end of its
+// own, or a git repository or a URL that the Dockerfile names cannot be had.
+// What remains says nothing about the Dockerfile: the daemon or the connection
+// to it went, an image or the build context cannot be had, the disk is full.
+func doubtful(err error, op *pb.Op) bool {
+	var exit *gateway.ExitError
+	if errors.As(err, &exit) {
+		return grpcerrors.Code(err) != codes.Canceled // with the daemon
+	}
+	scheme, _, _ := strings.Cut(op.GetSource().GetIdentifier(), "://")
+	return slices.Contains([]string{"git", "http", "https"}, scheme)
 }
 
 // killed is how a shell names an end by SIGKILL: 128 and the signal's number.
@@ -92,6 +108,9 @@ const killed = 128 + 9
 // notThere are BuildKit's words for what a RUN asks for and does not get, where
 // it gives no code with them.
 var notThere = []string{": not found", "no SSH key", "no such file or directory", "unable to find user", "unable to find group"}
+
+// pulling is containerd's words for what goes wrong with a registry.
+var pulling = regexp.MustCompile(`httpReadSeeker: |failed to do request: |unexpected status from \w+ request`)
 
 func noSpace(text string) bool {
 	text = strings.ToLower(text)

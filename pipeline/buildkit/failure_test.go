@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/pipeline"
@@ -53,6 +57,9 @@ func TestMistakes(t *testing.T) {
 			if !strings.Contains(err.Error(), test.err) || strings.Contains(err.Error(), "failed to solve") {
 				t.Errorf("error %q", err)
 			}
+			if mistake.Doubtful {
+				t.Error("it is taken for doubtful")
+			}
 			if !failed || built.Digest != "" || built.Ended.IsZero() || !strings.Contains(string(built.Log), "ERROR: ") {
 				t.Errorf("failed %t, built %+v", failed, built)
 			}
@@ -74,9 +81,77 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
+// TestDoubtfulFailures holds that what another attempt may mend is told apart,
+// with its place.
+func TestDoubtfulFailures(t *testing.T) {
+	b := mustNew(t, Options{})
+	parent := base(t, b)
+	missing := httptest.NewServer(http.NotFoundHandler())
+	defer missing.Close()
+	for _, test := range []struct {
+		name        string
+		instruction string
+		want        string
+	}{
+		{"killed", "RUN sh -c 'kill -9 $$'; exit $?", "exit code: 137"},
+		{"disk is full", "RUN echo \"write: No space left on device\"; exit 100", "exit code: 100"},
+		{"container does not start", "RUN --mount=type=tmpfs,target=/dev/null/x true", "runc run failed: "},
+		{"URL is missing", "ADD " + missing.URL + "/weights /weights", "404"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := order(t, solvable(t, "FROM parent\n"+test.instruction+"\n", memFS{}, parent, byContent))
+			_, err := b.Build(t.Context(), o, nil)
+			var failed *pipeline.BuildError
+			if !errors.As(err, &failed) || !failed.Doubtful {
+				t.Fatalf("error %v", err)
+			}
+			if failed.File != "lab/Dockerfile" || failed.Line != 2 || failed.Instruction != test.instruction {
+				t.Errorf("place %s:%d %q", failed.File, failed.Line, failed.Instruction)
+			}
+			if said := err.Error() + strings.Join(failed.Tail, "\n"); !strings.Contains(said, test.want) {
+				t.Errorf("error %q", said)
+			}
+		})
+	}
+}
+
+// foreign is an image that BuildKit has not seen, so it pulls it for the step
+// that stands on it.
+func foreign(t *testing.T) *image {
+	t.Helper()
+	made, err := random.Image(1000, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository := sharedRegistry.host + "/lab/foreign"
+	ref, err := name.NewTag(repository + ":latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, made); err != nil {
+		t.Fatal(err)
+	}
+	d, err := made.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fetch(t, repository, digest.Digest(d.String()))
+}
+
+// withhold keeps the layers of an image back.
+func withhold(i *image) func(*http.Request) int {
+	return func(r *http.Request) int {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/blobs/"+i.manifest.Layers[0].Digest.String()) {
+			return http.StatusInternalServerError
+		}
+		return 0
+	}
+}
+
 func TestInfrastructureFaults(t *testing.T) {
 	b := mustNew(t, Options{})
 	parent := base(t, b)
+	unpulled := foreign(t)
 	gone := *parent
 	gone.digest = digest.FromString("never pushed")
 	for _, test := range []struct {
@@ -87,9 +162,8 @@ func TestInfrastructureFaults(t *testing.T) {
 		want       string
 	}{
 		{"parent is gone", "FROM parent\nRUN true\n", &gone, nil, "not found"},
-		{"killed", "FROM parent\nRUN sh -c 'kill -9 $$'; exit $?\n", parent, nil, "lab/Dockerfile:2: "},
-		{"disk is full", "FROM parent\nRUN echo \"write: No space left on device\"; exit 100\n", parent, nil, "exit code: 100"},
-		{"container does not start", "FROM parent\nRUN --mount=type=tmpfs,target=/dev/null/x true\n", parent, nil, "runc run failed: "},
+		{"no blobs for RUN", "FROM parent\nRUN true\n", unpulled, withhold(unpulled), "500"},
+		{"no blobs for WORKDIR", "FROM parent\nWORKDIR /made\n", unpulled, withhold(unpulled), "500"},
 		{"push is refused", "FROM parent\nRUN true\n", parent, func(r *http.Request) int {
 			if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
 				return http.StatusForbidden

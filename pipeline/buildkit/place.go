@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
@@ -37,6 +38,21 @@ func locate(def *llb.Definition, id digest.Digest) place {
 		}
 		info := def.Source.Infos[l.SourceIndex]
 		return place{file: info.Filename, line: int(first), instruction: lines(string(info.Data), int(first), int(last))}
+	}
+	return place{}
+}
+
+// locateUser finds the place of an operation that takes in what a vertex gives:
+// what an ADD fetches has no place of its own.
+func locateUser(def *llb.Definition, id digest.Digest) place {
+	for _, data := range def.Def {
+		op := &pb.Op{}
+		if op.UnmarshalVT(data) != nil || !slices.ContainsFunc(op.Inputs, func(in *pb.Input) bool { return in.Digest == id.String() }) {
+			continue
+		}
+		if where := locate(def, digest.FromBytes(data)); where.file != "" {
+			return where
+		}
 	}
 	return place{}
 }
