@@ -60,6 +60,9 @@ type source struct {
 	ownStage bool
 	epoch    string              // SOURCE_DATE_EPOCH, if set
 	warn     linter.LintWarnFunc // nil: warnings are not asked for
+	// bound refuses variables that would grow too much on an image of this
+	// configuration.
+	bound func(config []byte) error
 	// cacheNamespace keeps cache mounts apart; empty while planning.
 	cacheNamespace string
 }
@@ -169,7 +172,7 @@ func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt s
 		if m.src.ownStage {
 			config = withoutTriggers(config)
 		}
-		return m.parentRef, m.parentDigest, config, nil
+		return m.parentRef, m.parentDigest, config, m.src.bound(config)
 	}
 	image, ok, err := m.outside(ctx, ref, m.src.platform)
 	if err != nil {
@@ -181,7 +184,7 @@ func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt s
 	m.mu.Lock()
 	m.uses = append(m.uses, outsideUse{Ref: ref, Digest: image.Digest})
 	m.mu.Unlock()
-	return ref, image.Digest, image.Config, nil
+	return ref, image.Digest, image.Config, m.src.bound(image.Config)
 }
 
 // withoutTriggers takes ONBUILD out of an image configuration.

@@ -29,18 +29,32 @@ func TestHostileDockerfiles(t *testing.T) {
 	self := "FROM scratch\nENV A=xxxxxxxxxxxxxxxx\n" + strings.Repeat("ENV A=$A$A\n", 60)
 	replace := "FROM scratch\nENV A=" + strings.Repeat("x", 1000) + "\n" + strings.Repeat("ENV A=${A//x/"+strings.Repeat("x", 1000)+"}\n", 20)
 	cases := map[string]struct{ text, want string }{
-		"large":        {"FROM scratch\n" + strings.Repeat("# comment\n", 1<<20), "too large"},
-		"lines":        {"FROM scratch\n" + strings.Repeat("RUN true\n", 100_000), "lines, at most"},
-		"instructions": {"FROM scratch\n" + strings.Repeat("RUN true\n", 5_000), "instructions, at most"},
-		"doubling":     {double, "may expand to more than"},
-		"self":         {self, "may expand to more than"},
-		"replacement":  {replace, "may expand to more than"},
-		"empty":        {"", "is empty"},
-		"binary":       {"\x00\x01\x02", "a/Dockerfile"},
-		"frontend":     {"# syntax=evil.example/frontend\nFROM scratch\n", "frontend of its own"},
-		"cycle":        {"FROM b AS a\nCOPY --from=c /x /\nFROM scratch AS b\nCOPY --from=c /x /\nFROM a AS c\n", "a/Dockerfile"},
-		"no stage":     {"RUN true\n", "a/Dockerfile"},
-		"no FROM name": {"ARG X\nFROM $X\n", "should not be blank"},
+		"large":               {"FROM scratch\n" + strings.Repeat("# comment\n", 1<<20), "too large"},
+		"lines":               {"FROM scratch\n" + strings.Repeat("RUN true\n", 100_000), "lines, at most"},
+		"instructions":        {"FROM scratch\n" + strings.Repeat("RUN true\n", 5_000), "instructions, at most"},
+		"doubling":            {double, "may expand to more than"},
+		"self":                {self, "may expand to more than"},
+		"letters":             {strings.ReplaceAll(self, "A", "é"), "may expand to more than"},
+		"digits":              {strings.ReplaceAll(self, "A", "1"), "may expand to more than"},
+		"parameter":           {strings.ReplaceAll(self, "A", "@"), "may expand to more than"},
+		"dollar":              {strings.ReplaceAll(self, "A", "$"), "may expand to more than"},
+		"letter swap":         {strings.ReplaceAll(replace, "A", "é"), "may expand to more than"},
+		"named by a variable": {"FROM scratch\nENV B=A\nENV A=xxxxxxxxxxxxxxxx\n" + strings.Repeat("ENV $B=$A$A\n", 60), "may expand to more than"},
+		"quoted name":         {"FROM scratch\nENV A=xxxxxxxxxxxxxxxx\n" + strings.Repeat("ENV \"A\"=$A$A\n", 60), "may expand to more than"},
+		"triggers":            {"FROM scratch AS s\nENV A=xxxxxxxxxxxxxxxx\n" + strings.Repeat("ONBUILD ENV A=$A$A\nFROM s AS s\n", 60), "may expand to more than"},
+		"trigger":             {"FROM scratch AS a\nONBUILD ENV A=$B\nENV B=" + strings.Repeat("x", 60_000) + "\nFROM a\nENV C=" + strings.Repeat("$A", 30_000) + "\n", "may expand to more than"},
+		"named step":          {"FROM busybox\nENV A=" + strings.Repeat("x", 60_000) + "\nRUN echo " + strings.Repeat("$A", 30_000) + "\n", "may expand to more than"},
+		"steps":               {"FROM busybox\nENV A=" + strings.Repeat("x", 60_000) + "\n" + strings.Repeat("RUN true\n", 1000), "expand to comes to more than"},
+		"nesting":             {"FROM scratch\nENV A=" + strings.Repeat("x", 2000) + "\nENV B=${A//x/${A//x/$A}}\n", "may expand to more than"},
+		"quoted nesting":      {"FROM scratch\nENV A=" + strings.Repeat("x}", 1000) + "\nENV B=${A//\\}/${A//'}'/$A}}\n", "may expand to more than"},
+		"variables":           {"FROM scratch\nENV" + strings.Repeat(" A=1 B=2 \\\n", 6_000) + "\n", "variables, at most"},
+		"replacement":         {replace, "may expand to more than"},
+		"empty":               {"", "is empty"},
+		"binary":              {"\x00\x01\x02", "a/Dockerfile"},
+		"frontend":            {"# syntax=evil.example/frontend\nFROM scratch\n", "frontend of its own"},
+		"cycle":               {"FROM b AS a\nCOPY --from=c /x /\nFROM scratch AS b\nCOPY --from=c /x /\nFROM a AS c\n", "a/Dockerfile"},
+		"no stage":            {"RUN true\n", "a/Dockerfile"},
+		"no FROM name":        {"ARG X\nFROM $X\n", "should not be blank"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -48,6 +62,40 @@ func TestHostileDockerfiles(t *testing.T) {
 			layer := oneLayer(t, map[string]Entry{"a/Dockerfile": {Mode: ModeFile, ID: objects.blob(c.text)}}, objects)
 			if !strings.Contains(layer.Fault, c.want) || layer.Key != "" {
 				t.Errorf("fault %q, want one with %q", layer.Fault, c.want)
+			}
+		})
+	}
+}
+
+// TestHostileParents holds that variables are bounded also where an image below
+// brings them.
+func TestHostileParents(t *testing.T) {
+	objects := newMemory()
+	large := "ENV A=" + strings.Repeat("x", 60_000) + "\n"
+	for name, texts := range map[string][2]string{
+		"value":   {"FROM scratch\nCOPY f /\n" + large, "FROM a\nENV B=" + strings.Repeat("$A", 30_000) + "\n"},
+		"trigger": {"FROM scratch\nCOPY f /\n" + large + "ONBUILD ENV B=$A\n", "FROM a\nENV C=" + strings.Repeat("$B", 30_000) + "\n"},
+		"outside": {"FROM scratch\nCOPY f /\n", "FROM a\nCOPY --from=out.example/image /f /\nFROM out.example/image AS last\nENV B=" + strings.Repeat("$A", 30_000) + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := &Config{Platform: "linux/amd64", Layers: []Layer{
+				{Name: "a", Kind: Base, Context: "a", Dockerfile: "a/Dockerfile"},
+				{Name: "b", Kind: Framework, Parent: "a", From: "a", Context: "b", Dockerfile: "b/Dockerfile"},
+			}}
+			outside := func(context.Context, string, string) (OutsideImage, bool, error) {
+				config := fmt.Appendf(nil, `{"config":{"Env":["A=%s"]},"rootfs":{"type":"layers","diff_ids":[%q]}}`, strings.Repeat("x", 60_000), placeholder)
+				return OutsideImage{Digest: placeholder, Config: config}, true, nil
+			}
+			plan, err := NewPlanner(outside, Settings{}).Plan(t.Context(), objects.tree(map[string]Entry{
+				"a/Dockerfile": {Mode: ModeFile, ID: objects.blob(texts[0])},
+				"a/f":          {Mode: ModeFile, ID: objects.blob("f")},
+				"b/Dockerfile": {Mode: ModeFile, ID: objects.blob(texts[1])},
+			}), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fault := plan.Layers[1].Fault; !strings.Contains(fault, "may expand to more than") {
+				t.Errorf("faults %q and %q", plan.Layers[0].Fault, fault)
 			}
 		})
 	}

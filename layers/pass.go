@@ -82,7 +82,7 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	if target < 0 {
 		return nil, faultf("%s: there is no target %q", layer.Dockerfile, layer.Target)
 	}
-	src := source{original: st.text, text: st.text, file: layer.Dockerfile, target: layer.Target, args: layer.Args, platform: p.platform, epoch: p.epoch()}
+	src := source{original: st.text, text: st.text, file: layer.Dockerfile, target: layer.Target, args: layer.Args, platform: p.platform, epoch: p.epoch(), bound: st.bound}
 	if parent != nil {
 		sameFile := parent.Dockerfile == layer.Dockerfile
 		stage, ref, err := st.replaced(target, layer.From, parent.Target, sameFile)

@@ -19,7 +19,6 @@ const (
 	MaxDockerfile   = 1 << 20 // bytes
 	maxInstructions = 1500
 	maxLines        = 20_000
-	maxExpansion    = 256 << 10 // bytes of one expanded value
 )
 
 // parentImage is the reference that stands in for a stage which another layer
@@ -33,6 +32,8 @@ const scratch = "scratch"
 // stands on.
 type stages struct {
 	text   []byte
+	ast    *parser.Node
+	args   map[string]string // build arguments
 	list   []instructions.Stage
 	bases  []string // of each stage, variables expanded
 	syntax string
@@ -59,10 +60,10 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 	if n := len(parsed.AST.Children); n > maxInstructions {
 		return nil, fmt.Errorf("%d instructions, at most %d", n, maxInstructions)
 	}
-	if err := boundExpansion(parsed.AST); err != nil {
+	s := &stages{text: text, ast: parsed.AST, args: args}
+	if err := s.bound(nil); err != nil {
 		return nil, err
 	}
-	s := &stages{text: text}
 	s.syntax, _, _, _ = parser.DetectSyntax(text)
 	var meta []instructions.ArgCommand
 	s.list, meta, err = instructions.Parse(parsed.AST, linter.New(&linter.Config{}))
