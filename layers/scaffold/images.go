@@ -103,7 +103,7 @@ func (s *images) addVariants(file *dockerfile, stage int, target string, said []
 		args := relevant(file, b.args)
 		at := slices.IndexFunc(variants, func(v *image) bool {
 			first := v.said[0]
-			return maps.Equal(v.args, args) && first.parent == b.parent && (b.parent == "" || slices.Equal(first.names, b.names))
+			return maps.Equal(v.args, args) && (slices.Equal(first.names, b.names) || first.parent == "" && b.parent == "")
 		})
 		if at >= 0 {
 			variants[at].said = append(variants[at].said, b)

@@ -89,7 +89,7 @@ func (s *images) findParent(img *image, own *prefixes) {
 		img.standOn(p, "FROM %s is the layer %s.", img.read.ground, p.name)
 		return
 	}
-	if !validReference(img.read.ground) && s.parentSaid(img, false) {
+	if s.parentSaid(img, false) {
 		return
 	}
 	for _, ref := range img.read.others {
@@ -139,18 +139,19 @@ func sameArgs(a, b *image) bool {
 }
 
 // parentSaid takes what another file says. What is only made before an image
-// may be its parent where FROM leaves it open.
+// may be its parent where FROM leaves it open or names it by the tag.
 func (s *images) parentSaid(img *image, sure bool) bool {
 	for _, b := range img.said {
 		if b.parent == "" || b.sure != sure {
 			continue
 		}
 		p := s.match(img, parseReference(b.parent))
-		if p == nil || p == img {
+		ref, valid := parseReference(img.read.ground), validReference(img.read.ground)
+		if p == nil || p == img || !sure && valid && !p.goesBy(strings.ToLower(ref.tag)) {
 			continue
 		}
 		img.standOn(p, "%s says that it stands on %s.", b.source, b.parent)
-		if ref := parseReference(img.read.ground); validReference(img.read.ground) && !p.goesBy(ref.name) && !p.goesBy(ref.tag) {
+		if valid && !p.goesBy(ref.name) && !p.goesBy(ref.tag) {
 			img.doubt("FROM names %s, which does not look like the layer %s.", img.read.ground, p.name)
 		}
 		return true

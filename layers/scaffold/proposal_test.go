@@ -187,13 +187,16 @@ func TestHostile(t *testing.T) {
 // FuzzPropose holds that nothing in a repository makes it panic, hang or
 // propose what is not valid.
 func FuzzPropose(f *testing.F) {
-	f.Add("FROM ubuntu AS base\nRUN pip install torch\nFROM base AS exp\nCOPY --from=0 a* /\n", "ARG B=lab/${X:-a}\nFROM ${B}:$T\nONBUILD COPY . /\n", "services: {a: {build: {context: a, args: [T=1]}}}", "T := 1\na: b\n\tdocker build -t x/a:$(T) a\n")
-	f.Add("ARG I=<b>\nFROM $I\n", "FROM a\n", "images: {a: {depend_on: b}}", "define x\nendef\n")
-	f.Fuzz(func(t *testing.T, a, b, compose, makefile string) {
+	f.Add("FROM ubuntu AS base\nRUN pip install torch\nFROM base AS exp\nCOPY --from=0 a* /\n", "ARG B=lab/${X:-a}\nFROM ${B}:$T\nONBUILD COPY . /\n",
+		"services: {a: {build: {context: a, args: [T=1]}}}", "T := 1\na: b\n\tdocker build -t x/a:$(T) a\n", "{\"target\": {\"a\": {\"context\": \"a\", \"args\": {\"T\": \"1\"}}}}",
+		"f() {\n  for n in a ${B:-b}; do docker build -t x/$1:$(date) $n; done\n}\ncd \"$(dirname \"$0\")/..\" && f x <<E\nE\n",
+		"on: {workflow_call: {inputs: {d: {default: a}}}}\nenv: {R: lab}\njobs: {j: {strategy: {matrix: {d: [a], include: [{d: b}]}}, uses: ./.github/workflows/x.yml, with: {d: '${{ matrix.d }}'}}, k: {steps: [{uses: docker/build-push-action@v6, with: {context: '${{ inputs.d }}', tags: '${{ env.R }}/a:1', build-args: 'B=${{ env.R }}/b'}}, {run: docker build -t x a}]}}\n")
+	f.Add("ARG I=<b>\nFROM $I\n", "FROM a\n", "images: {a: {depend_on: b}}", "define x\nendef\n", "{}", "docker build .\n", "jobs: []\n")
+	f.Fuzz(func(t *testing.T, a, b, compose, makefile, bake, script, workflow string) {
 		began := time.Now()
 		p, err := Propose(treeOf(map[string]string{
-			"a/Dockerfile": a, "b/gpu.Dockerfile": b, "compose.yml": compose, "spec.yml": compose,
-			"docker-bake.json": compose, "Makefile": makefile, "a/x": "", "build-args/gpu.conf": makefile,
+			"a/Dockerfile": a, "b/gpu.Dockerfile": b, "compose.yml": compose, "spec.yml": compose, "Makefile": makefile,
+			"docker-bake.json": bake, "build.sh": script, ".github/workflows/x.yml": workflow, "a/x": "", "build-args/gpu.conf": makefile,
 		}))
 		if err != nil {
 			t.Fatal(err)
