@@ -14,6 +14,9 @@ type build struct {
 	// sure says that parent is what the image stands on, not only something
 	// that is made before it.
 	sure bool
+	// targets are the names in FROM that other builds of the same source stand
+	// in for, by their own names.
+	targets map[string]string
 	// rank is how far the source is from the repository's own description of
 	// its images: what a lower one says of a target goes before.
 	rank int

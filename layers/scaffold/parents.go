@@ -82,7 +82,7 @@ func (s *images) keepParents(own *prefixes) {
 func (s *images) findParent(img *image, own *prefixes) {
 	img.outside = img.read.ground
 	defer s.completeArgs(img)
-	if s.parentStage(img) || s.parentSaid(img, true) {
+	if s.parentStage(img) || s.parentTarget(img) || s.parentSaid(img, true) {
 		return
 	}
 	if p := s.parentByReference(img, img.read.ground, own); p != nil {
@@ -136,6 +136,41 @@ func sameArgs(a, b *image) bool {
 		}
 	}
 	return len(a.args) == len(b.args)
+}
+
+// parentTarget takes another build that the image's own build puts in the
+// place of an image: of what FROM names, or else of what it copies from.
+func (s *images) parentTarget(img *image) bool {
+	for _, ref := range append([]string{img.read.ground}, img.read.others...) {
+		p, source := s.targetFor(img, ref)
+		switch {
+		case p == nil || p == img:
+		case img.parent == nil && ref == img.read.ground:
+			img.standOn(p, "%s puts the layer %s in the place of %s.", source, p.name, ref)
+		case img.parent == nil:
+			img.from = ref
+			img.standOn(p, "It stands on %s, and takes files from %s, in whose place %s puts the layer %s.", orNothing(img.read.ground), ref, source, p.name)
+		default:
+			img.doubt("It also takes files from %s, in whose place %s puts the layer %s. A layer has one parent: give the other one by a reference.", ref, source, p.name)
+		}
+	}
+	return img.parent != nil
+}
+
+// targetFor finds the build that stands in for a reference.
+func (s *images) targetFor(img *image, ref string) (target *image, source string) {
+	for _, b := range img.said {
+		name, ok := b.targets[ref]
+		if !ok {
+			continue
+		}
+		for _, other := range s.byCall[strings.ToLower(name)] {
+			if slices.ContainsFunc(other.said, func(o build) bool { return o.source == b.source && slices.Contains(o.names, name) }) {
+				return other, b.source
+			}
+		}
+	}
+	return nil, ""
 }
 
 // parentSaid takes what another file says. What is only made before an image

@@ -172,6 +172,10 @@ func TestHostile(t *testing.T) {
 		"compose aliases":  {"Dockerfile": "FROM ubuntu\n", "compose.yml": "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c]\nservices: {x: {build: {context: *d}}}\n"},
 		"compose outside":  {"Dockerfile": "FROM ubuntu\n", "compose.yml": "services: {x: {build: ../..}, y: {build: {context: /etc}}, z: {build: {dockerfile: ../../x}}}\n"},
 		"make in circles":  {"Dockerfile": "FROM ubuntu\n", "Makefile": "A = $(B)$(B)\nB = $(A)$(A)\ninclude Makefile\nx: x\n\tdocker build -t $(A) -f $(B) .\n\t$(call f,$@,.,$<)\n"},
+		"bake in circles":  {"Dockerfile": "FROM ubuntu\n", "docker-bake.hcl": "variable \"A\" { default = \"${B}${B}\" }\nvariable \"B\" { default = \"${A}${A}\" }\nfunction \"f\" {\n params = [x]\n result = concat(f(x), f(x), x)\n}\ntarget \"a\" {\n inherits = [" + strings.Repeat("\"a\", \"b\", ", 500) + "]\n context = A\n tags = f([A])\n contexts = { ubuntu = \"target:a\" }\n}\ntarget \"b\" { inherits = [\"a\", \"b\", \"a\"] }\n"},
+		"bake in brackets": {"Dockerfile": "FROM ubuntu\n", "docker-bake.hcl": "x = " + strings.Repeat("[", 60_000) + "\n"},
+		"bake in doubt":    {"Dockerfile": "FROM ubuntu\n", "docker-bake.hcl": "x = " + strings.Repeat("a?b:", 15_000) + "c\ntarget \"a\" { context = x }\n"},
+		"bake in numbers":  {"Dockerfile": "ARG A\nFROM a:$A\n", "docker-bake.hcl": "target \"a\" { args = { A = 1e999999999 } }\n"},
 		"two of each name": {"a/x/Dockerfile": "FROM ubuntu\n", "A/X/Dockerfile": "FROM ubuntu\n", "a/x/dockerfile": "FROM ubuntu\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -191,12 +195,14 @@ func FuzzPropose(f *testing.F) {
 		"services: {a: {build: {context: a, args: [T=1]}}}", "T := 1\na: b\n\tdocker build -t x/a:$(T) a\n", "{\"target\": {\"a\": {\"context\": \"a\", \"args\": {\"T\": \"1\"}}}}",
 		"f() {\n  for n in a ${B:-b}; do docker build -t x/$1:$(date) $n; done\n}\ncd \"$(dirname \"$0\")/..\" && f x <<E\nE\n",
 		"on: {workflow_call: {inputs: {d: {default: a}}}}\nenv: {R: lab}\njobs: {j: {strategy: {matrix: {d: [a], include: [{d: b}]}}, uses: ./.github/workflows/x.yml, with: {d: '${{ matrix.d }}'}}, k: {steps: [{uses: docker/build-push-action@v6, with: {context: '${{ inputs.d }}', tags: '${{ env.R }}/a:1', build-args: 'B=${{ env.R }}/b'}}, {run: docker build -t x a}]}}\n")
-	f.Add("ARG I=<b>\nFROM $I\n", "FROM a\n", "images: {a: {depend_on: b}}", "define x\nendef\n", "{}", "docker build .\n", "jobs: []\n")
+	f.Add("ARG I=<b>\nFROM $I\n", "FROM a\n", "images: {a: {depend_on: b}}", "define x\nendef\n",
+		"variable \"V\" { default = [\"a\"] }\nfunction \"f\" {\n params = [x]\n result = x == \"\" ? V[0] : \"t/${x}\"\n}\ntarget \"t\" {\n name = \"t${m}\"\n matrix = { m = [1, 2] }\n inherits = [\"u\"]\n context = f(\"\")\n contexts = { a = \"target:t1\" }\n args = { I = concat(V, V) }\n}\n",
+		"docker build .\n", "jobs: []\n")
 	f.Fuzz(func(t *testing.T, a, b, compose, makefile, bake, script, workflow string) {
 		began := time.Now()
 		p, err := Propose(treeOf(map[string]string{
 			"a/Dockerfile": a, "b/gpu.Dockerfile": b, "compose.yml": compose, "spec.yml": compose, "Makefile": makefile,
-			"docker-bake.json": bake, "build.sh": script, ".github/workflows/x.yml": workflow, "a/x": "", "build-args/gpu.conf": makefile,
+			"docker-bake.json": bake, "docker-bake.hcl": bake, "build.sh": script, ".github/workflows/x.yml": workflow, "a/x": "", "build-args/gpu.conf": makefile,
 		}))
 		if err != nil {
 			t.Fatal(err)
