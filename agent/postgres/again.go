@@ -49,6 +49,9 @@ func again(ctx context.Context, r repetition, work func() error) error {
 // undone reports whether an error that may pass also says that nothing was
 // done.
 func undone(err error) bool {
+	if errors.As(err, new(rolledBack)) {
+		return IsTransient(err)
+	}
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
 		switch server.Code {
@@ -62,6 +65,11 @@ func undone(err error) bool {
 	}
 	return IsTransient(err) && pgconn.SafeToRetry(err)
 }
+
+// rolledBack is an error in a transaction that was not committed.
+type rolledBack struct{ error }
+
+func (r rolledBack) Unwrap() error { return r.error }
 
 // IsTransient reports whether an error is the database's passing trouble: it
 // restarts, cannot be reached, is overloaded, or two transactions met. The same

@@ -12,9 +12,9 @@ import (
 
 // Finish writes a verdict in one transaction: what became of each layer, the
 // snapshot, the tags, and the run's final state. Its images must have been
-// published. Earlier runs of the ref that were put off are superseded. The error wraps [agent.ErrLost] if another owner has the run;
-// nothing is written then. The same verdict again is no error and changes
-// nothing.
+// published. Earlier runs of the ref that were put off are superseded. The error
+// wraps [agent.ErrLost] if another owner has the run; nothing is written then.
+// The same verdict again is no error and changes nothing.
 func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error {
 	if !v.State.Final() {
 		return fmt.Errorf("finish run %d: %q is not a final state", v.Run, v.State)

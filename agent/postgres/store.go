@@ -110,7 +110,17 @@ func (s *Store) Close() { s.pool.Close() }
 // transact does work in one transaction, again if that is safe. What is
 // repeatable has no other effect when it is done twice.
 func (s *Store) transact(ctx context.Context, r repetition, work func(pgx.Tx) error) error {
-	return again(ctx, r, func() error { return pgx.BeginFunc(ctx, s.pool, work) })
+	return again(ctx, r, func() error {
+		tx, err := s.pool.Begin(ctx)
+		if err != nil {
+			return rolledBack{err}
+		}
+		if err := work(tx); err != nil {
+			_ = tx.Rollback(ctx) // the server does so by itself if it is not told
+			return rolledBack{err}
+		}
+		return tx.Commit(ctx)
+	})
 }
 
 // read asks one question and collects the answer's rows.
