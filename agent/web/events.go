@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -20,8 +19,8 @@ const (
 
 // events streams what a run says, from its beginning as far as it is kept, as
 // server-sent events: plan, build, dropped, and at last end or again. For a run
-// that has ended long ago there is only the end. One that does not go on here
-// is waited for.
+// that has ended long ago there is only the end. One that does not go on here,
+// or is in the queue again, is waited for.
 func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	select {
 	case h.readable <- struct{}{}:
@@ -44,10 +43,11 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	if out.flush() != nil {
 		return
 	}
-	s := h.Feed.stream(run.ID)
+	last := r.Header.Get("Last-Event-ID")
+	s, at := h.Feed.resume(run.ID, last)
 	for s == nil && !run.State.Final() {
 		_, _, _, changed := h.Feed.planned(run.ID)
-		if s = h.Feed.stream(run.ID); s != nil {
+		if s, at = h.Feed.resume(run.ID, last); s != nil {
 			break
 		}
 		if !out.pause(r.Context(), changed) {
@@ -57,13 +57,12 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 		if err == nil && again != nil {
 			run = again
 		}
-		s = h.Feed.stream(run.ID)
+		s, at = h.Feed.resume(run.ID, last)
 	}
 	if s == nil {
-		_ = out.send(0, encode("end", Ended{run.ID, run.State, run.Reason}))
+		_ = out.send("", encode("end", Ended{run.ID, run.State, run.Reason}))
 		return
 	}
-	at, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
 	h.follow(r.Context(), out, s, at)
 }
 
@@ -73,12 +72,12 @@ func (h *handler) follow(ctx context.Context, out *sse, s *stream, at int) {
 		b := s.from(at)
 		if b.lost > 0 {
 			h.Metrics.dropped.Add(float64(b.lost))
-			if out.send(b.next-len(b.events), encode("dropped", Dropped{b.lost})) != nil {
+			if out.send(s.id(b.next-len(b.events)), encode("dropped", Dropped{b.lost})) != nil {
 				return
 			}
 		}
 		for i, e := range b.events {
-			if out.send(b.next-len(b.events)+i+1, e) != nil {
+			if out.send(s.id(b.next-len(b.events)+i+1), e) != nil {
 				return
 			}
 		}
@@ -99,12 +98,12 @@ type sse struct {
 }
 
 // send writes one event; its id is where to go on after it.
-func (s *sse) send(id int, e event) error {
+func (s *sse) send(id string, e event) error {
 	if err := s.allow(); err != nil {
 		return err
 	}
 	// JSON has no line breaks.
-	if _, err := fmt.Fprintf(s.w, "id: %d\nevent: %s\ndata: %s\n\n", id, e.name, e.data); err != nil {
+	if _, err := fmt.Fprintf(s.w, "id: %s\nevent: %s\ndata: %s\n\n", id, e.name, e.data); err != nil {
 		return err
 	}
 	return s.control.Flush()

@@ -147,6 +147,19 @@ func (f *Feed) stream(run agent.RunID) *stream {
 	return f.streams[run]
 }
 
+// resume finds the stream of a run for a reader whose last event had an id, and
+// where it goes on; nil if there is none here that has more for that reader.
+func (f *Feed) resume(run agent.RunID, last string) (s *stream, at int) {
+	s = f.stream(run)
+	if s == nil {
+		return nil, 0
+	}
+	if at = s.place(last); s.read(at) {
+		return nil, 0
+	}
+	return s, at
+}
+
 // planned returns the plan of a run, if it is known; changed is closed when
 // that may be otherwise.
 func (f *Feed) planned(run agent.RunID) (p Planned, known, over bool, changed <-chan struct{}) {

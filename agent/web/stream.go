@@ -1,6 +1,12 @@
 package web
 
-import "sync"
+import (
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+)
 
 const (
 	// maxEvents and maxBytes bound what is kept of one run's events.
@@ -19,6 +25,9 @@ type event struct {
 // stream is the last events of one run. Whoever writes never waits: readers
 // share what is kept, and lose what is kept no longer.
 type stream struct {
+	// name tells it from other streams of the run: of earlier attempts, and of
+	// agents before this one.
+	name    string
 	mu      sync.Mutex
 	events  []event
 	dropped int // how many events before these are gone
@@ -27,7 +36,27 @@ type stream struct {
 	changed chan struct{} // closed at the next change
 }
 
-func newStream() *stream { return &stream{changed: make(chan struct{})} }
+func newStream() *stream { return &stream{name: rand.Text(), changed: make(chan struct{})} }
+
+// id names the place before an event for a reader who comes again.
+func (s *stream) id(at int) string { return fmt.Sprintf("%s-%d", s.name, at) }
+
+// place is what an id of this stream names; of any other it is the beginning.
+func (s *stream) place(id string) int {
+	name, text, _ := strings.Cut(id, "-")
+	at, err := strconv.Atoi(text)
+	if err != nil || name != s.name {
+		return 0
+	}
+	return max(0, at)
+}
+
+// read reports whether nothing comes after a place.
+func (s *stream) read(at int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over && at >= s.dropped+len(s.events)
+}
 
 // add appends an event; the last one ends the stream.
 func (s *stream) add(e event, last bool) {

@@ -60,21 +60,28 @@ func TestFollowARun(t *testing.T) {
 	if got := early(); got != log {
 		t.Fatal(got)
 	}
-	late := s.follow(1, "1") // goes on after the plan
+	stream := s.feed.stream(1)
+	late := s.follow(1, stream.id(1)) // goes on after the plan
 	if got := late(); got != log {
 		t.Fatal(got)
 	}
 	fill.End(run, agent.Verdict{State: agent.Failed, Reason: "unet: exit code 7"})
-	for _, next := range []func() string{early, late, s.follow(1, "2"), s.follow(1, "1000")} {
-		got := next()
-		if got != `end {"run":1,"state":"failed","reason":"unet: exit code 7"}` && got != "" {
+	for _, next := range []func() string{early, late, s.follow(1, stream.id(2))} {
+		if got := next(); got != `end {"run":1,"state":"failed","reason":"unet: exit code 7"}` {
 			t.Error(got)
 		}
-		if got != "" {
-			if more := next(); more != "" {
-				t.Errorf("after the end: %s", more)
-			}
+		if more := next(); more != "" {
+			t.Errorf("after the end: %s", more)
 		}
+	}
+	for _, other := range []string{"2", "another-2", stream.name + "-x", stream.id(-5)} {
+		if got := s.follow(1, other)(); !strings.HasPrefix(got, "plan ") {
+			t.Errorf("with the id %s of another stream: %s", other, got)
+		}
+	}
+	s.have(1, agent.Failed)
+	if got := s.follow(1, stream.id(3))(); !strings.HasPrefix(got, `end {"run":1,"state":"failed"`) {
+		t.Errorf("who has read all: %s", got)
 	}
 
 	// One that another agent has worked off, and one that is tried again.
@@ -87,9 +94,12 @@ func TestFollowARun(t *testing.T) {
 	if got := s.follow(3, "")(); !strings.HasPrefix(got, `again {"run":3,"state":"queued"`) {
 		t.Error(got)
 	}
+	waits := s.follow(3, s.feed.stream(3).id(1)) // for the next attempt
 	fill.Plan(again, &layers.Plan{})
-	if got := s.follow(3, "")(); !strings.HasPrefix(got, "plan ") {
-		t.Error(got)
+	for _, next := range []func() string{waits, s.follow(3, "")} {
+		if got := next(); !strings.HasPrefix(got, "plan ") {
+			t.Error(got)
+		}
 	}
 	if status, text := s.request("GET", "/api/v1/runs/77/events", nil, nil); status != 404 || !strings.Contains(text, "no such run") {
 		t.Errorf("%d %s", status, text)
