@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -44,16 +43,16 @@ func wish(use, short string, do func(context.Context, *postgres.Store, agent.Run
 		Short: short,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			run, err := strconv.ParseInt(args[0], 10, 64)
+			run, err := runNumber(args[0])
 			if err != nil {
-				return inputf("%q is not the number of a run: lab-layers runs lists them", args[0])
+				return err
 			}
 			store, closeStore, err := flags.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer closeStore()
-			said, err := do(cmd.Context(), store, agent.RunID(run))
+			said, err := do(cmd.Context(), store, run)
 			if errors.As(err, new(postgres.Refusal)) {
 				return inputError{err}
 			}

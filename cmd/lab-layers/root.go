@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError{err} })
 	root.AddCommand(
 		newInit(), newValidate(), newPlan(), newReplay(),
-		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newHistory(), newTrace(),
+		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newLogs(), newHistory(), newTrace(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if check := cmd.Args; check != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestArgumentsAreInput(t *testing.T) {
-	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "validate --config nothing-is-here", "agent --repo . --refresh never", "agent --repo . --verify CRON_TZ=Nowhere/Land"} {
+	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "logs main", "logs 1 --agent nonsense", "logs -f 1 --agent http://user:secret@lab", "validate --config nothing-is-here", "agent --repo . --refresh never", "agent --repo . --verify CRON_TZ=Nowhere/Land"} {
 		var out, errs bytes.Buffer
 		root := newRoot(&out, &errs)
 		root.SetArgs(strings.Fields(args))
@@ -21,7 +21,7 @@ func TestArgumentsAreInput(t *testing.T) {
 
 func TestHelpShowsNoSecret(t *testing.T) {
 	t.Setenv("LAB_LAYERS_DATABASE_URL", "postgres://lab:hunter2@db/lab")
-	for _, command := range []string{"agent", "build", "runs", "history", "trace"} {
+	for _, command := range []string{"agent", "build", "runs", "logs", "history", "trace"} {
 		var out bytes.Buffer
 		root := newRoot(&out, &out)
 		root.SetArgs([]string{command, "--help"})
