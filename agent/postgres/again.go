@@ -24,7 +24,7 @@ const (
 
 const (
 	firstPause = 50 * time.Millisecond
-	longPause  = 2 * time.Second // 50 ms + 100 ms + … + 1.6 s = 3.2 s in all
+	longPause  = 4 * time.Second // 50 ms + 100 ms + … + 3.2 s = 6.4 s in all
 )
 
 // again repeats work after an error that may pass, a bounded number of times
