@@ -317,9 +317,12 @@ func (l *PlannedLayer) explainFiles(ctx context.Context, p *Planner, was, is *in
 func (in *inputs) reached(ctx context.Context, set *fileset) (map[string]file, error) {
 	out := map[string]file{}
 	seen := map[string]bool{}
-	for _, o := range in.graph.ops {
+	ops := in.graph.ops
+	if in.wide {
+		ops = []op{{reads: []selection{{whole: true}}}}
+	}
+	for _, o := range ops {
 		for _, read := range o.reads {
-			read.whole = read.whole || in.wide
 			files, err := read.of(ctx, set)
 			if err != nil {
 				return nil, err

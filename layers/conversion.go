@@ -63,6 +63,9 @@ type source struct {
 	// bound refuses variables that would grow too much on an image of this
 	// configuration.
 	bound func(config []byte) error
+	// imagined are variables that images of unknown configuration are taken to
+	// set; planning only.
+	imagined []string
 	// cacheNamespace keeps cache mounts apart; empty while planning.
 	cacheNamespace string
 }
@@ -179,7 +182,7 @@ func (m *metaResolver) ResolveImageConfig(ctx context.Context, ref string, opt s
 		return "", "", nil, err
 	}
 	if !ok {
-		image.Config = unknownConfig(m.src.platform)
+		image.Config = withVariables(unknownConfig(m.src.platform), m.src.imagined)
 	}
 	m.mu.Lock()
 	m.uses = append(m.uses, outsideUse{Ref: ref, Digest: image.Digest})

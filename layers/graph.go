@@ -34,7 +34,13 @@ type graph struct {
 	image   []byte
 	base    []byte
 	outside []outsideUse
-	ground  string // the image from outside that the target stands on, if any
+	// open says that which files are read depends on variables that an image of
+	// unknown configuration may set.
+	open bool
+	// imagined is the same on images that set those variables; nil if all are
+	// known.
+	imagined *imagined
+	ground   string // the image from outside that the target stands on, if any
 }
 
 func newGraph(c *converted, src source) (*graph, error) {

@@ -82,24 +82,9 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	if target < 0 {
 		return nil, faultf("%s: there is no target %q", layer.Dockerfile, layer.Target)
 	}
-	src := source{original: st.text, text: st.text, file: layer.Dockerfile, target: layer.Target, args: layer.Args, platform: p.platform, epoch: p.epoch(), bound: st.bound}
-	if parent != nil {
-		sameFile := parent.Dockerfile == layer.Dockerfile
-		stage, ref, err := st.replaced(target, layer.From, parent.Target, sameFile)
-		if err != nil {
-			return nil, faultf("%s: %w", layer.Dockerfile, err)
-		}
-		if stage >= 0 {
-			src.ownStage = sameFile && stage == st.find(parent.Target)
-			var args map[string]argument
-			if src.ownStage {
-				if args, err = st.arguments(ctx, stage, parent.inputs.graph.src, layer.Args, p.outside); err != nil {
-					return nil, conversionFault(layer, err)
-				}
-			}
-			src.text = st.replace(stage, args)
-		}
-		src.parent, src.parentConfig = ref, withLayer(parent.inputs.graph.image)
+	src, err := p.source(ctx, layer, target, st, parent)
+	if err != nil {
+		return nil, err
 	}
 	c, err := convert(ctx, src, parentImage, placeholder, p.outside, nil)
 	if err != nil {
@@ -119,11 +104,41 @@ func (p *pass) graph(ctx context.Context, layer Layer, id ObjectID, st *stages, 
 	if err != nil {
 		return nil, err
 	}
+	if unresolved(c.outside) || parent != nil && parent.unknown {
+		if err := p.imagine(ctx, g, layer, target, st, parent); err != nil {
+			return nil, err
+		}
+	}
 	if ground := st.ground(target); parent == nil && ground != scratch {
 		g.ground = normalImage(ground)
 	}
 	p.graphs.Add(name, conversion{graph: g, outside: g.outside})
 	return g, nil
+}
+
+// source is what is converted for a layer's target.
+func (p *pass) source(ctx context.Context, layer Layer, target int, st *stages, parent *PlannedLayer) (source, error) {
+	src := source{original: st.text, text: st.text, file: layer.Dockerfile, target: layer.Target, args: layer.Args, platform: p.platform, epoch: p.epoch(), bound: st.bound}
+	if parent == nil {
+		return src, nil
+	}
+	sameFile := parent.Dockerfile == layer.Dockerfile
+	stage, ref, err := st.replaced(target, layer.From, parent.Target, sameFile)
+	if err != nil {
+		return source{}, faultf("%s: %w", layer.Dockerfile, err)
+	}
+	if stage >= 0 {
+		src.ownStage = sameFile && stage == st.find(parent.Target)
+		var args map[string]argument
+		if src.ownStage {
+			if args, err = st.arguments(ctx, stage, parent.inputs.graph.src, layer.Args, p.outside); err != nil {
+				return source{}, conversionFault(layer, err)
+			}
+		}
+		src.text = st.replace(stage, args)
+	}
+	src.parent, src.parentConfig = ref, withLayer(parent.inputs.graph.image)
+	return src, nil
 }
 
 // conversionFault tells a failed look-up of an image from a mistake in the
@@ -268,6 +283,12 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	if len(sums) > 0 { // a bare FROM scratch has no ops
 		last = sums[len(sums)-1]
 	}
+	if in.wide { // also if nothing seems to be read
+		h := newHash("wide")
+		h.text(string(last[:]))
+		h.text(string(set.sum[:]))
+		last = h.sum()
+	}
 	r := &reading{files: set.sum, key: p.key(in.graph, last)}
 	p.readings.Add(name, r)
 	return r, nil
@@ -275,7 +296,7 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 
 // files lists what BuildKit would transfer.
 func (p *Planner) files(ctx context.Context, in *inputs) (*fileset, error) {
-	if !in.graph.local {
+	if !in.graph.local && !in.wide {
 		return &fileset{}, nil
 	}
 	if set, ok := p.filesets.get(in.footprint); ok {

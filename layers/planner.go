@@ -275,13 +275,13 @@ func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer
 		in.parentKey = parent.Key
 		out.unknown = out.unknown || parent.unknown
 	}
-	if in.graph.local {
+	if in.graph.local || in.graph.open {
 		if err := p.locate(in, out); err != nil {
 			return err
 		}
-		if out.unknown && st.open {
+		if in.graph.open {
 			in.filter.follow, in.wide = nil, true
-			out.note("a COPY takes its source from a variable that an image outside may set: the whole context counts")
+			out.note("which files are read depends on a variable that an image outside may set: the whole context counts")
 		}
 		if in.footprint, err = in.filter.footprint(in.tree); err != nil {
 			return faultf("context %s: %w", layer.Context, err)

@@ -37,9 +37,6 @@ type stages struct {
 	list   []instructions.Stage
 	bases  []string // of each stage, variables expanded
 	syntax string
-	// open says that a COPY, ADD or mount takes its source from a variable
-	// which the Dockerfile itself gives no value: the image below might.
-	open bool
 }
 
 // parseStages reads a Dockerfile within the limits above.
@@ -79,50 +76,7 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 		}
 		s.bases = append(s.bases, base)
 	}
-	s.open = openSources(s.list, func(name string) bool {
-		if _, given := args[name]; given {
-			return true
-		}
-		_, given := env.Get(name)
-		return given
-	})
 	return s, nil
-}
-
-// openSources finds sources with variables that no ARG or ENV line gives a
-// value. An ARG line of its own value or none takes what is given for the
-// whole file: build arguments, ARG lines before the first FROM, the platform.
-func openSources(list []instructions.Stage, global func(name string) bool) bool {
-	given := map[string]bool{}
-	for _, stage := range list {
-		for _, cmd := range stage.Commands {
-			var sources []string
-			switch c := cmd.(type) {
-			case *instructions.ArgCommand:
-				for _, arg := range c.Args {
-					given[arg.Key] = given[arg.Key] || arg.Value != nil || global(arg.Key)
-				}
-			case *instructions.EnvCommand:
-				for _, pair := range c.Env {
-					given[pair.Key] = true
-				}
-			case *instructions.CopyCommand:
-				sources = c.SourcePaths
-			case *instructions.AddCommand:
-				sources = c.SourcePaths
-			case *instructions.RunCommand:
-				sources = append(sources, c.FlagsUsed...)
-			}
-			for _, source := range sources {
-				for _, match := range variable.FindAllStringSubmatch(source, -1) {
-					if !given[match[1]] {
-						return true
-					}
-				}
-			}
-		}
-	}
-	return false
 }
 
 // globalArgs are the values that FROM lines may use.
