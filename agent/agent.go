@@ -34,6 +34,9 @@ type Agent struct {
 	Workers int
 	// Limit is the longest that one attempt at a run may take; 0 is no limit.
 	Limit time.Duration
+	// Stopping is closed when the agent is to take up nothing new, and to end
+	// when the runs under way have. It may be nil.
+	Stopping <-chan struct{}
 	// Owner names this agent in its claims.
 	Owner string
 	// Progress is told of runs as they go.
@@ -46,18 +49,31 @@ type Agent struct {
 	news  news
 }
 
-// Serve polls and works until the context ends. Runs that are under way then
-// go back to the queue.
+// Serve polls and works until the context ends, or a.Stopping is closed and
+// the runs under way have come to their end. Runs that are under way as the
+// context ends go back to the queue.
 func (a *Agent) Serve(ctx context.Context) error {
 	a.work = make(chan struct{}, 1)
-	var group sync.WaitGroup
+	open, stop := context.WithCancel(ctx)
+	defer stop()
+	var listening, group sync.WaitGroup
+	hearing, deafen := context.WithCancel(ctx)
+	listening.Go(func() { a.listen(hearing) }) // runs under way may be cancelled
+	defer listening.Wait()
+	defer deafen()
 	for _, source := range a.Sources {
-		group.Go(func() { a.watch(ctx, source) })
+		group.Go(func() { a.watch(open, source) })
 	}
 	for range max(1, a.Workers) {
-		group.Go(func() { a.worker(ctx) })
+		group.Go(func() { a.worker(open, ctx) })
 	}
-	group.Go(func() { a.listen(ctx) })
+	group.Go(func() {
+		select {
+		case <-a.Stopping:
+			stop()
+		case <-ctx.Done():
+		}
+	})
 	group.Wait()
 	return nil
 }
@@ -173,15 +189,16 @@ func (a *Agent) look(ctx context.Context, source Source) ([]Run, error) {
 	return runs, nil
 }
 
-// worker works off runs until the context ends.
-func (a *Agent) worker(ctx context.Context) {
-	for ctx.Err() == nil {
+// worker takes up runs while the agent is open, and brings the last to its end
+// unless the context ends before.
+func (a *Agent) worker(open, ctx context.Context) {
+	for open.Err() == nil {
 		worked, err := a.Work(ctx)
 		if err != nil && ctx.Err() == nil {
 			a.Log.Error("cannot work off a run", "error", err)
 		}
 		if !worked {
-			wait(ctx, time.Second+rand.N(time.Second), a.work)
+			wait(open, time.Second+rand.N(time.Second), a.work)
 		}
 	}
 }

@@ -23,6 +23,7 @@ const defaultListen = "127.0.0.1:7070"
 // listenFlags say where the agent answers, and whom.
 type listenFlags struct {
 	address    string
+	chosen     bool // the address is not the default
 	secretFile string
 	tokenFile  string
 }
@@ -71,13 +72,13 @@ func readToken(file string) (string, error) {
 
 // listen opens the address; nil if there is none. Where the default is taken,
 // by another agent perhaps, any free port will do.
-func (f *listenFlags) listen(ctx context.Context, chosen bool, log *slog.Logger) (net.Listener, error) {
+func (f *listenFlags) listen(ctx context.Context, log *slog.Logger) (net.Listener, error) {
 	if f.address == "" || f.address == "off" {
 		return nil, nil
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", f.address)
-	if errors.Is(err, syscall.EADDRINUSE) && !chosen {
+	if errors.Is(err, syscall.EADDRINUSE) && !f.chosen {
 		log.Warn("the default address is taken; any free port is used", "address", f.address)
 		listener, err = config.Listen(ctx, "tcp", "127.0.0.1:0")
 	}

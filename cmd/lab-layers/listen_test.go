@@ -22,9 +22,9 @@ func TestPushIsReceived(t *testing.T) {
 	l := newLab(t)
 	secrets := filepath.Join(filepath.Dir(l.remote), "secrets")
 	l.check(os.WriteFile(secrets, []byte("a-secret\n"), 0o600))
-	flags := listenFlags{address: "127.0.0.1:0", secretFile: secrets}
+	flags := listenFlags{address: "127.0.0.1:0", chosen: true, secretFile: secrets}
 	log := slog.New(slog.DiscardHandler)
-	listener, err := flags.listen(t.Context(), true, log)
+	listener, err := flags.listen(t.Context(), log)
 	l.check(err)
 	options, err := flags.options(nil)
 	l.check(err)
@@ -101,17 +101,18 @@ func TestListen(t *testing.T) {
 	}
 	defer taken.Close()
 	log := slog.New(slog.DiscardHandler)
-	flags := listenFlags{address: taken.Addr().String()}
-	if _, err := flags.listen(t.Context(), true, log); exitCode(err) != exitInput || !strings.Contains(err.Error(), "--listen "+flags.address) {
+	flags := listenFlags{address: taken.Addr().String(), chosen: true}
+	if _, err := flags.listen(t.Context(), log); exitCode(err) != exitInput || !strings.Contains(err.Error(), "--listen "+flags.address) {
 		t.Errorf("a port that is taken: %v", err)
 	}
-	if other, err := flags.listen(t.Context(), false, log); err != nil {
+	flags.chosen = false
+	if other, err := flags.listen(t.Context(), log); err != nil {
 		t.Errorf("a default that is taken: %v", err)
 	} else {
 		other.Close()
 	}
-	flags.address = "off"
-	if listener, err := flags.listen(t.Context(), true, log); listener != nil || err != nil {
+	flags.address, flags.chosen = "off", true
+	if listener, err := flags.listen(t.Context(), log); listener != nil || err != nil {
 		t.Errorf("off: %v, %v", listener, err)
 	}
 	flags.secretFile = filepath.Join(t.TempDir(), "none")

@@ -25,7 +25,7 @@ func (l *lab) answers(flags listenFlags) (url string) {
 	l.Helper()
 	log := slog.New(slog.DiscardHandler)
 	flags.address = "127.0.0.1:0"
-	listener, err := flags.listen(l.Context(), true, log)
+	listener, err := flags.listen(l.Context(), log)
 	l.check(err)
 	options, err := flags.options(nil)
 	l.check(err)
