@@ -45,7 +45,7 @@ the repository's history.`,
 				for _, left := range proposal.LeftOut {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", left.Dockerfile, left.Reason)
 				}
-				return inputf("%s has no Dockerfile at %s that makes an image of a lab", repo, commit.Short())
+				return inputf("%s has no Dockerfile at %s that makes an image of a lab", shown(repo), commit.Short())
 			}
 			if file == "" {
 				file = filepath.Join(repo, layers.ConfigFile)

@@ -43,7 +43,7 @@ func (f *recordFlags) open(ctx context.Context) (*postgres.Store, func(), error)
 		return nil, nil, inputf("%s has no records: name the agent's --data-dir or --database-url", f.dataDir)
 	}
 	if !found.Private {
-		return openStore(ctx, found.DatabaseURL)
+		return nil, nil, inputf("the agent of %s was given its PostgreSQL: name it with --database-url or LAB_LAYERS_DATABASE_URL, too", f.dataDir)
 	}
 	unlock, err := lockDataDir(f.dataDir)
 	if errors.As(err, new(inputError)) { // its agent is running

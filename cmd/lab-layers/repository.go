@@ -70,7 +70,7 @@ func parseRepo(arg string) (repo namedRepo, err error) {
 	// A "=" after these belongs to the URL.
 	if name, url, named := strings.Cut(arg, "="); named && !strings.ContainsAny(name, "/:") {
 		if !namespace.MatchString(name) {
-			return repo, inputf("--repo %s: the name must be lower-case letters and digits, with . _ or - between them", arg)
+			return repo, inputf("--repo %s: the name must be lower-case letters and digits, with . _ or - between them", shown(arg))
 		}
 		repo = namedRepo{name, url}
 	}
@@ -93,17 +93,23 @@ func parseRepos(args []string) ([]namedRepo, error) {
 			return nil, err
 		}
 		if repo.name == "" && len(args) > 1 {
-			return nil, inputf("several repositories could have layers of one name: tell their images apart with --repo NAME=%s", arg)
+			return nil, inputf("several repositories could have layers of one name: tell their images apart with --repo NAME=%s", shown(arg))
 		}
 		for _, other := range repos {
 			if repo.name == other.name || repo.url == other.url {
-				return nil, inputf("--repo %s: its name or its URL is there already", arg)
+				return nil, inputf("--repo %s: its name or its URL is there already", shown(arg))
 			}
 		}
 		repos = append(repos, repo)
 	}
 	return repos, nil
 }
+
+// userinfo is what may be a password, or a token in the place of a user.
+var userinfo = regexp.MustCompile(`://.*@`)
+
+// shown is a repository as an error may name it.
+func shown(repo string) string { return userinfo.ReplaceAllString(repo, "://") }
 
 // isURL tells an address from a directory: it has a scheme, or is scp-like and
 // no such file is there.

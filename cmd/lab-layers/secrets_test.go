@@ -135,6 +135,29 @@ func TestSecretOfOneRepository(t *testing.T) {
 	}
 }
 
+// TestEqualKeysOfTwoRepositories holds that one installation has one image of a
+// key: another repository with the same content is given what was made with the
+// first one's secret, and not the secret.
+func TestEqualKeysOfTwoRepositories(t *testing.T) {
+	l := newSecretLab(t, "vision/token")
+	source := l.agent.Sources[0]
+	l.agent.Carrier.Namespaces = map[string]string{source.URL(): "vision"}
+	first := l.pushed()
+	l.agent.Carrier.Namespaces = map[string]string{source.URL(): "language"}
+	second := l.push("refs/heads/feature/x")
+	if got := l.built(second); second.State != agent.Succeeded || got != "" {
+		t.Errorf("the other repository: %s, built %q: %s", second.State, got, second.Reason)
+	}
+	l.same(first, second)
+	if got := l.file("language/unet", "feature-x", "found"); got != secretValue {
+		t.Errorf("its image holds %q", got)
+	}
+	l.version("2")
+	if v := l.push("refs/heads/main"); v.State != agent.Succeeded || l.file("language/unet", "main", "found") != "none\n" {
+		t.Errorf("with a key of its own: %s: %s", v.State, v.Reason)
+	}
+}
+
 // TestSecretOptions holds that a slip in a secret's name is told at start.
 func TestSecretOptions(t *testing.T) {
 	repos := []namedRepo{{name: "vision", url: "/a"}, {name: "language", url: "/b"}}

@@ -112,7 +112,9 @@ type stack struct {
 
 // started is what other commands on this machine need to find the parts.
 type started struct {
-	DatabaseURL string `json:"database_url"`
+	// DatabaseURL is a private cluster's. That of a given one may hold a
+	// password, and is written down nowhere.
+	DatabaseURL string `json:"database_url,omitempty"`
 	// Private is true for a cluster that ends with the agent.
 	Private  bool   `json:"private"`
 	Registry string `json:"registry"`
@@ -149,16 +151,17 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		s.stops = append(s.stops, stop)
 	}
 	databaseURL := givenDatabase(f.databaseURL)
-	found := started{DatabaseURL: databaseURL, Private: databaseURL == "", Registry: f.registry, PID: os.Getpid(), Owner: s.owner}
+	found := started{Private: databaseURL == "", Registry: f.registry, PID: os.Getpid(), Owner: s.owner}
 	addresses := f.buildkit
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		if found.Private {
-			if found.DatabaseURL, err = startDatabase(gctx, f.dataDir, log, onStop); err != nil {
+			if databaseURL, err = startDatabase(gctx, f.dataDir, log, onStop); err != nil {
 				return err
 			}
+			found.DatabaseURL = databaseURL
 		}
-		s.store, err = postgres.Open(gctx, found.DatabaseURL, postgres.Options{PerRepository: f.perRepository})
+		s.store, err = postgres.Open(gctx, databaseURL, postgres.Options{PerRepository: f.perRepository})
 		return err
 	})
 	s.keychain = authn.DefaultKeychain

@@ -84,7 +84,7 @@ func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int,
 		text, err = tree.ReadFile(name, 1<<20)
 	}
 	if errors.Is(err, fs.ErrNotExist) && config == "" {
-		return nil, 0, inputf("%s has no %s: write one with \"lab-layers init\"", repo, name)
+		return nil, 0, inputf("%s has no %s: write one with \"lab-layers init\"", shown(repo), name)
 	}
 	if err != nil {
 		return nil, 0, inputError{err}
