@@ -175,24 +175,28 @@ func relevant(file *dockerfile, args map[string]string) map[string]string {
 	return out
 }
 
-// leaveOut marks the images of Dockerfiles that serve something else. Where
-// all do, none is left out: then it is the lab that lies there.
+// leaveOut marks the images of Dockerfiles that serve something else.
 func (s *images) leaveOut() {
-	kept := 0
 	for _, img := range s.list {
-		if img.leftOut = beside(img.file.path); img.leftOut == "" {
-			kept++
+		img.leftOut = beside(img.file.path)
+	}
+	s.takeBack()
+}
+
+// takeBack takes those that serve something else where nothing is left but
+// them: then it is the lab that lies there. It reports whether it did.
+func (s *images) takeBack() bool {
+	if slices.ContainsFunc(s.list, func(img *image) bool { return img.leftOut == "" }) {
+		return false
+	}
+	taken := false
+	for _, img := range s.list {
+		if what := beside(img.file.path); what != "" && !img.open {
+			img.doubt("The Dockerfile %s.", what)
+			img.leftOut, taken = "", true
 		}
 	}
-	if kept > 0 {
-		return
-	}
-	for _, img := range s.list {
-		if img.leftOut != "" {
-			img.doubt("The Dockerfile %s.", img.leftOut)
-			img.leftOut = ""
-		}
-	}
+	return taken
 }
 
 // leaveOutHeads leaves out Dockerfiles that lie among parts without FROM: they

@@ -16,7 +16,7 @@ const maxName = 100
 // containers are directories that say nothing about the images in them.
 var containers = words(`. images image docker dockerfile dockerfiles containers container
 	docker-images docker-image build .build builds src stacks deploy deployment deployments
-	components env envs environments recipes definitions`)
+	components env envs environments recipes definitions .devcontainer devcontainer`)
 
 var (
 	versionLike = regexp.MustCompile(`^v?[0-9]+([._-][0-9a-z]+)*$`)

@@ -21,12 +21,9 @@ func (s *images) findParents() {
 		s.findArguments(img)
 		s.byFile[img.file] = append(s.byFile[img.file], img)
 	}
-	s.findAffixes()
-	own := s.ownPrefixes()
-	for _, img := range s.list {
-		if img.leftOut == "" {
-			s.findParent(img, own)
-		}
+	own := s.findLayersParents()
+	if s.takeBack() {
+		own = s.findLayersParents()
 	}
 	s.keepParents(own)
 	for _, img := range s.list {
@@ -35,6 +32,18 @@ func (s *images) findParents() {
 		}
 	}
 	s.breakCycles()
+}
+
+// findLayersParents is findParents for those that are not left out.
+func (s *images) findLayersParents() *prefixes {
+	s.findAffixes()
+	own := s.ownPrefixes()
+	for _, img := range s.list {
+		if img.leftOut == "" {
+			s.findParent(img, own)
+		}
+	}
+	return own
 }
 
 // settleArgs decides on the arguments that count only under a condition. Where
