@@ -18,7 +18,7 @@ var optionsWithValue = words(`-t --tag -f --file --build-arg --target --platform
 	--cache-from --cache-to --network --progress -o --output --secret --ssh --iidfile
 	--metadata-file --build-context --add-host --shm-size -m --memory --cpuset-cpus
 	--builder --pull-policy --attest --annotation --allow --ulimit --volume -v
-	--format --isolation --security-opt --creds --jobs --layers-from --ignorefile --dns --destination --dockerfile --context --cache-repo --snapshot-mode --snapshotMode`)
+	--format --isolation --security-opt --creds --jobs --layers-from --ignorefile --dns --destination --dockerfile --context --storage-driver --cache-repo --snapshot-mode --snapshotMode`)
 
 // commandBuilds reads the docker build commands of a shell line that runs in a
 // directory of the repository.

@@ -32,7 +32,7 @@ const (
 // isEvidence goes by a file's path.
 func isEvidence(file string) bool {
 	name := path.Base(file)
-	return isWorkflow(file) || isCompose(name) || isBake(name) || isMake(name) || isSpec(name) || isScript(name)
+	return isWorkflow(file) || isPipeline(name) || isCompose(name) || isBake(name) || isMake(name) || isSpec(name) || isScript(name)
 }
 
 // readBuilds collects what the repository's other files say. Those that do
@@ -51,6 +51,8 @@ func (r *repository) readBuilds() []build {
 		switch {
 		case isWorkflow(file):
 			builds = append(builds, r.readWorkflow(file, text)...)
+		case isPipeline(name):
+			builds = append(builds, r.readPipeline(file, text)...)
 		case isCompose(name):
 			builds = append(builds, r.readCompose(file, text)...)
 		case isBake(name):

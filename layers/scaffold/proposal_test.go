@@ -176,6 +176,7 @@ func TestHostile(t *testing.T) {
 		"bake in brackets": {"Dockerfile": "FROM ubuntu\n", "docker-bake.hcl": "x = " + strings.Repeat("[", 60_000) + "\n"},
 		"bake in doubt":    {"Dockerfile": "FROM ubuntu\n", "docker-bake.hcl": "x = " + strings.Repeat("a?b:", 15_000) + "c\ntarget \"a\" { context = x }\n"},
 		"bake in numbers":  {"Dockerfile": "ARG A\nFROM a:$A\n", "docker-bake.hcl": "target \"a\" { args = { A = 1e999999999 } }\n"},
+		"gitlab aliases":   {"Dockerfile": "FROM ubuntu\n", ".gitlab-ci.yml": "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nj: {extends: [j, j, k], script: [*c, *c, docker build .]}\nk: {extends: [j, k, k], variables: *c, parallel: {matrix: [{A: *c}]}}\n"},
 		"two of each name": {"a/x/Dockerfile": "FROM ubuntu\n", "A/X/Dockerfile": "FROM ubuntu\n", "a/x/dockerfile": "FROM ubuntu\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,12 +198,13 @@ func FuzzPropose(f *testing.F) {
 		"on: {workflow_call: {inputs: {d: {default: a}}}}\nenv: {R: lab}\njobs: {j: {strategy: {matrix: {d: [a], include: [{d: b}]}}, uses: ./.github/workflows/x.yml, with: {d: '${{ matrix.d }}'}}, k: {steps: [{uses: docker/build-push-action@v6, with: {context: '${{ inputs.d }}', tags: '${{ env.R }}/a:1', build-args: 'B=${{ env.R }}/b'}}, {run: docker build -t x a}]}}\n")
 	f.Add("ARG I=<b>\nFROM $I\n", "FROM a\n", "images: {a: {depend_on: b}}", "define x\nendef\n",
 		"variable \"V\" { default = [\"a\"] }\nfunction \"f\" {\n params = [x]\n result = x == \"\" ? V[0] : \"t/${x}\"\n}\ntarget \"t\" {\n name = \"t${m}\"\n matrix = { m = [1, 2] }\n inherits = [\"u\"]\n context = f(\"\")\n contexts = { a = \"target:t1\" }\n args = { I = concat(V, V) }\n}\n",
-		"docker build .\n", "jobs: []\n")
+		"docker build .\n",
+		"variables: {D: a}\n.t: {variables: {E: $D}, script: [[docker build -t lab/$E $E]]}\nj: {extends: .t, parallel: {matrix: [{E: [a, b]}]}}\n")
 	f.Fuzz(func(t *testing.T, a, b, compose, makefile, bake, script, workflow string) {
 		began := time.Now()
 		p, err := Propose(treeOf(map[string]string{
 			"a/Dockerfile": a, "b/gpu.Dockerfile": b, "compose.yml": compose, "spec.yml": compose, "Makefile": makefile,
-			"docker-bake.json": bake, "docker-bake.hcl": bake, "build.sh": script, ".github/workflows/x.yml": workflow, "a/x": "", "build-args/gpu.conf": makefile,
+			"docker-bake.json": bake, "docker-bake.hcl": bake, "build.sh": script, ".github/workflows/x.yml": workflow, ".gitlab-ci.yml": workflow, "a/x": "", "build-args/gpu.conf": makefile,
 		}))
 		if err != nil {
 			t.Fatal(err)
