@@ -52,10 +52,13 @@ func (s *images) matchCalls(img *image, ref reference) *image {
 	return nil // one of several releases, and none of them is it
 }
 
-// liesAt reports whether the words of a tag are those of the directories that
-// an image lies in: 3.10-alpine those of 3.10/alpine/core.
+// liesAt reports whether a tag is one of the directories that an image lies
+// in, or its words are those of several: 3.10-alpine those of 3.10/alpine/core.
 func (i *image) liesAt(tag string) bool {
 	dirs := strings.Split(i.dir(), "/")
+	if slices.Contains(dirs, tag) {
+		return true
+	}
 	for word := range strings.SplitSeq(tag, "-") {
 		if !slices.Contains(dirs, word) {
 			return false

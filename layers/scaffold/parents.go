@@ -234,7 +234,7 @@ func (s *images) parentByReference(img *image, text string, own *prefixes) *imag
 	if !p.goesBy(strings.ToLower(ref.name)) {
 		img.because("Its owner's names are longer than those of the directories: %s is %s.", ref.name, p.name)
 	}
-	if pinned(ref.tag) && !slices.ContainsFunc(p.calls, func(c call) bool { return c.name == ref.name && c.tag == ref.tag }) {
+	if pinned(ref.tag) && !p.liesAt(ref.tag) && !slices.ContainsFunc(p.calls, func(c call) bool { return c.name == ref.name && c.tag == ref.tag }) {
 		img.doubt("FROM asks for the tag %q; the layer %s stands in for it.", ref.tag, p.name)
 	}
 	return p

@@ -17,7 +17,7 @@ type prefixUse struct {
 	said    bool            // another file builds an image under it
 	meant   map[string]bool // layers that others' FROM lines seem to mean by it
 	self    *image          // an image that stands on its own name under it
-	foreign int             // names under it that no layer has
+	foreign map[string]bool // names under it that no layer has
 }
 
 // ownPrefixes looks at every reference of the layers.
@@ -25,7 +25,7 @@ func (s *images) ownPrefixes() *prefixes {
 	p := &prefixes{use: map[string]*prefixUse{}}
 	at := func(prefix string) *prefixUse {
 		if p.use[prefix] == nil {
-			p.use[prefix] = &prefixUse{meant: map[string]bool{}}
+			p.use[prefix] = &prefixUse{meant: map[string]bool{}, foreign: map[string]bool{}}
 		}
 		return p.use[prefix]
 	}
@@ -47,7 +47,7 @@ func (s *images) ownPrefixes() *prefixes {
 			}
 			switch use, other := at(ref.prefix), s.match(img, ref); {
 			case other == nil:
-				use.foreign++
+				use.foreign[ref.name] = true
 			case other == img:
 				use.self = img
 			default:
@@ -85,11 +85,11 @@ func (p *prefixes) owns(ref reference, layer *image) (ok bool, doubt string) {
 		return false, fmt.Sprintf("%s stands on its own name there, so %s/ is somebody else's", use.self.name, ref.prefix)
 	case published(ref.prefix) && len(use.meant) < 2:
 		return false, fmt.Sprintf("%s/ is a well-known publisher", ref.prefix)
-	case published(ref.prefix) && use.foreign >= len(use.meant):
+	case published(ref.prefix) && len(use.foreign) >= len(use.meant):
 		return false, fmt.Sprintf("%s/ also has images that no layer makes", ref.prefix)
-	case len(use.meant) < 2 && use.foreign > 0 && common[ref.name]:
+	case len(use.meant) < 2 && len(use.foreign) > 0 && common[ref.name]:
 		return false, fmt.Sprintf("%s/ also has images that no layer makes, and many have one of that name", ref.prefix)
-	case len(use.meant) < 2 && use.foreign > 0:
+	case len(use.meant) < 2 && len(use.foreign) > 0:
 		return true, fmt.Sprintf("%s/ also has images that no layer makes", ref.prefix)
 	}
 	return true, ""
