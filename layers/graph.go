@@ -19,7 +19,8 @@ type op struct {
 	parent      bool     // it is the parent layer's image
 	reads       []selection
 	asks        []Ask
-	line        int // of its instruction, 0 if it has none
+	unpinned    string // what would pin the source, if nothing does
+	line        int    // of its instruction, 0 if it has none
 	source      string
 	instruction string
 }
@@ -60,6 +61,7 @@ func newGraph(c *converted, src source) (*graph, error) {
 		}
 		if src := vertex.GetSource(); src != nil {
 			o.source = src.Identifier
+			o.unpinned = unpinned(src)
 			o.local = strings.HasPrefix(src.Identifier, "local://")
 			o.parent = c.parent != "" && src.Identifier == imageScheme+c.parent
 			if o.local {

@@ -14,17 +14,40 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// dockerfile finds a Dockerfile, links followed. Like BuildKit it takes
-// "dockerfile" where there is no "Dockerfile".
+// dockerfile finds a Dockerfile as BuildKit does, which is sent its directory
+// alone: a link never leads out of it. Like BuildKit it takes "dockerfile"
+// where there is no "Dockerfile".
 func (t Tree) dockerfile(name string) (Entry, error) {
-	entry, err := t.follow(name)
-	if errors.Is(err, fs.ErrNotExist) && path.Base(name) == "Dockerfile" {
-		entry, err = t.follow(path.Join(path.Dir(name), "dockerfile"))
+	dir, err := t.follow(path.Dir(name))
+	if err != nil {
+		return Entry{}, err
 	}
-	if err == nil && (entry.IsDir() || entry.Mode == ModeSubmodule) {
-		err = errors.New("is not a regular file")
+	inside := Tree{Objects: t.Objects, Root: dir.ID}
+	if !dir.IsDir() {
+		return Entry{}, &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
 	}
-	return entry, err
+	base := path.Base(name)
+	entry, err := inside.follow(base)
+	if err != nil && onlyHoles(err) == nil && base == "Dockerfile" {
+		if lower, err := inside.follow("dockerfile"); err == nil {
+			return lower.regular()
+		}
+	}
+	if err == nil {
+		return entry.regular()
+	}
+	if link, err := inside.Entry(base); err == nil && link.Mode == ModeSymlink {
+		return Entry{}, errors.New("is a link to no file within its directory, which is all that BuildKit sees: replace it by the file, or name the file itself with \"dockerfile\"")
+	}
+	return Entry{}, err
+}
+
+// regular is the entry if it is a file.
+func (e Entry) regular() (Entry, error) {
+	if e.IsDir() || e.Mode == ModeSubmodule {
+		return Entry{}, errors.New("is not a regular file")
+	}
+	return e, nil
 }
 
 // stages parses a Dockerfile, or finds the outcome for the same content.
@@ -263,6 +286,9 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	if in.wide {
 		h.text("wide")
 	}
+	if in.lfs {
+		h.text("lfs")
+	}
 	name := memo(h.sum())
 	if r, ok := p.readings.Get(name); ok {
 		return r, nil
@@ -290,6 +316,11 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 		last = h.sum()
 	}
 	r := &reading{files: set.sum, key: p.key(in.graph, last)}
+	if in.lfs {
+		if r.pointers, err = in.pointers(ctx, set); err != nil {
+			return nil, err
+		}
+	}
 	p.readings.Add(name, r)
 	return r, nil
 }

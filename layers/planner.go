@@ -208,6 +208,7 @@ type inputs struct {
 	filter    contextFilter
 	wide      bool // the whole context counts for each instruction
 	footprint memo // of the context
+	lfs       bool // files of the context may be Git LFS pointers
 }
 
 // parsing is what became of reading a Dockerfile.
@@ -227,6 +228,8 @@ type conversion struct {
 type reading struct {
 	files [32]byte // identity of what is transferred
 	key   Key
+	// pointers are files that instructions reach and that are Git LFS pointers.
+	pointers []string
 }
 
 // pass is the making of one plan.
@@ -286,11 +289,16 @@ func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer
 		if in.footprint, err = in.filter.footprint(in.tree); err != nil {
 			return faultf("context %s: %w", layer.Context, err)
 		}
+		if in.lfs, err = p.lfs(layer.Context); err != nil {
+			return faultf("context %s: %w", layer.Context, err)
+		}
 	}
 	read, err := p.read(ctx, in)
 	if err != nil {
 		return faultf("context %s: %w", layer.Context, err)
 	}
+	out.notePointers(read.pointers)
+	out.notePinned(in.graph)
 	out.inputs = in
 	out.Key = read.key
 	out.Recipe = &Recipe{layer: layer, graph: in.graph, tree: in.tree, filter: in.filter, files: read.files, outside: p.outside}
