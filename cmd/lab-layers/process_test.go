@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -105,9 +106,25 @@ type relative struct {
 // family are the descendants of the agent: PostgreSQL, BuildKit, containers.
 func (a *process) family() (all []relative) {
 	a.Helper()
+	for _, pid := range descendants(a.T, a.cmd.Process.Pid) {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue
+		}
+		line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		all = append(all, relative{fd, strings.ReplaceAll(string(line), "\x00", " ")})
+	}
+	return all
+}
+
+// descendants of a process.
+func descendants(t *testing.T, of int) (all []int) {
+	t.Helper()
 	children := map[int][]int{}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	a.check(err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, stat := range stats {
 		text, err := os.ReadFile(stat)
 		if err != nil {
@@ -119,14 +136,9 @@ func (a *process) family() (all []relative) {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
 		children[parent] = append(children[parent], pid)
 	}
-	for next := children[a.cmd.Process.Pid]; len(next) > 0; next = next[1:] {
+	for next := children[of]; len(next) > 0; next = next[1:] {
 		next = append(next, children[next[0]]...)
-		fd, err := unix.PidfdOpen(next[0], 0)
-		if err != nil {
-			continue
-		}
-		line, _ := os.ReadFile("/proc/" + strconv.Itoa(next[0]) + "/cmdline")
-		all = append(all, relative{fd, strings.ReplaceAll(string(line), "\x00", " ")})
+		all = append(all, next[0])
 	}
 	return all
 }
