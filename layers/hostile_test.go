@@ -152,18 +152,18 @@ func TestHostileTrees(t *testing.T) {
 	t.Run("Dockerfile is a loop", func(t *testing.T) {
 		o := newMemory()
 		layer := oneLayer(t, map[string]Entry{"a/Dockerfile": link(o, "Dockerfile")}, o)
-		if !strings.Contains(layer.Fault, "too many symbolic links") {
+		if !strings.Contains(layer.Fault, "is a link to no file within its directory") {
 			t.Errorf("fault %q", layer.Fault)
 		}
 	})
-	t.Run("Dockerfile is a link inside", func(t *testing.T) {
+	t.Run("Dockerfile is a link out of its directory", func(t *testing.T) {
 		o := newMemory()
 		layer := oneLayer(t, map[string]Entry{
 			"a/Dockerfile":      link(o, "../common/Dockerfile"),
 			"common/Dockerfile": dockerfile(o, "FROM scratch\nCOPY x /\n"),
 			"a/x":               {Mode: ModeFile, ID: o.blob("x")},
 		}, o)
-		if layer.Fault != "" {
+		if !strings.Contains(layer.Fault, "is a link to no file within its directory") {
 			t.Errorf("fault %q", layer.Fault)
 		}
 	})
