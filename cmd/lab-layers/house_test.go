@@ -22,6 +22,7 @@ func TestHouse(t *testing.T) {
 		"agent":                    {"layers", "pipeline"},
 		"agent/git":                {"layers"},
 		"agent/schedule":           {},
+		"agent/hook":               {"agent/web"},
 		"agent/web":                {"agent", "layers", "pipeline"},
 		"agent/postgres":           {"agent", "layers", "pipeline"},
 		"agent/postgres/cluster":   {"pipeline/child"},

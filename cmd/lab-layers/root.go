@@ -33,18 +33,24 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 	root.SetErr(errs)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError{err} })
 	root.AddCommand(
-		newInit(), newValidate(), newPlan(), newReplay(),
+		newInit(), newValidate(), newPlan(), newReplay(), newHook(),
 		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newLogs(), newHistory(), newTrace(),
 	)
-	for _, cmd := range append(root.Commands(), root) {
-		if check := cmd.Args; check != nil {
-			cmd.Args = func(cmd *cobra.Command, args []string) error {
-				if err := check(cmd, args); err != nil {
-					return inputError{err}
-				}
-				return nil
+	markArgs(root)
+	return root
+}
+
+// markArgs has commands call wrong arguments wrong input.
+func markArgs(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		markArgs(sub)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return inputError{err}
 			}
+			return nil
 		}
 	}
-	return root
 }

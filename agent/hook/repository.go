@@ -1,0 +1,95 @@
+package hook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrNoRepository says that a directory is not a Git repository.
+var ErrNoRepository = errors.New("is not a Git repository")
+
+// place is where a repository and its hook are.
+type place struct {
+	gitDir string
+	file   string // of the post-receive hook
+}
+
+// find asks git, as core.hooksPath may lead elsewhere. environ is that of git,
+// whose own variables are left out: they could name another repository.
+func find(ctx context.Context, dir string, environ []string) (p place, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return p, err
+	}
+	clean := []string{"GIT_CEILING_DIRECTORIES=" + filepath.Dir(dir)} // what is around it is another repository
+	for _, v := range environ {
+		if !strings.HasPrefix(v, "GIT_") {
+			clean = append(clean, v)
+		}
+	}
+	if p.gitDir, err = ask(ctx, dir, clean, "rev-parse", "--absolute-git-dir"); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return p, fmt.Errorf("look at %s: %w", dir, err)
+		}
+		return p, fmt.Errorf("%s %w: %w", dir, ErrNoRepository, err)
+	}
+	if p.gitDir, err = filepath.EvalSymlinks(p.gitDir); err != nil {
+		return p, err
+	}
+	if !utf8.ValidString(p.gitDir) {
+		return p, fmt.Errorf("%q: the hook cannot hold a path that is not UTF-8", p.gitDir)
+	}
+	// A relative core.hooksPath counts from where git runs the hook.
+	hooks, err := ask(ctx, p.gitDir, clean, "--git-dir=.", "rev-parse", "--git-path", "hooks")
+	if err != nil {
+		return p, fmt.Errorf("find the hooks of %s: %w", p.gitDir, err)
+	}
+	if !filepath.IsAbs(hooks) {
+		hooks = filepath.Join(p.gitDir, hooks)
+	}
+	p.file = filepath.Join(hooks, "post-receive")
+	return p, nil
+}
+
+// ask runs git on a repository that may be another user's.
+func ask(ctx context.Context, dir string, environ []string, args ...string) (string, error) {
+	var errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "safe.directory=*"}, args...)...)
+	cmd.Dir, cmd.Env, cmd.Stderr = dir, environ, &errs
+	out, err := cmd.Output()
+	if err != nil {
+		if first, _, _ := strings.Cut(strings.TrimSpace(errs.String()), "\n"); first != "" {
+			err = errors.New(first)
+		}
+		return "", err
+	}
+	return strings.TrimSuffix(string(out), "\n"), nil
+}
+
+// Running is the directory of the repository whose hook runs in a directory,
+// with what GIT_DIR is there.
+func Running(dir, gitDir string) (string, error) {
+	if !filepath.IsAbs(gitDir) {
+		gitDir = filepath.Join(dir, gitDir)
+	}
+	return filepath.EvalSymlinks(gitDir)
+}
+
+// hookFile is a post-receive hook that may be there.
+func hookFile(file string) (text string, there bool, err error) {
+	data, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		return string(data), true, nil
+	case !errors.Is(err, os.ErrNotExist):
+		return "", false, err
+	}
+	_, err = os.Lstat(file) // a link that leads nowhere is there, too
+	return "", err == nil, nil
+}
