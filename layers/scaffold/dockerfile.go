@@ -55,6 +55,14 @@ func (r *repository) readDockerfile(name string, left *int64) (*dockerfile, erro
 	if err != nil {
 		return nil, fmt.Errorf("does not parse: %w", err)
 	}
+	for _, stage := range list {
+		for _, cmd := range stage.Commands {
+			if run, ok := cmd.(*instructions.RunCommand); ok {
+				// Mounts are there only after this. Their variables stay.
+				_ = run.Expand(func(word string) (string, error) { return word, nil })
+			}
+		}
+	}
 	return &dockerfile{path: name, list: list, meta: meta, escape: parsed.EscapeToken}, nil
 }
 

@@ -11,9 +11,11 @@ import (
 	"github.com/lab-layers/lab-layers/layers"
 )
 
-// What lab-layers.yaml takes as the name of an argument and of a target.
+// What lab-layers.yaml takes as the name of an argument and of a target, and as
+// the id of a secret.
 var (
 	argumentName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	secretID     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	targetName   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 )
 
@@ -90,6 +92,10 @@ func (i *image) layer() Layer {
 	}
 	l.Name, l.Kind, l.From, l.Context = i.name, i.kind, i.from, i.context
 	l.Dockerfile, l.Target = i.file.path, i.target
+	l.Secrets, l.SSH = i.read.secrets, i.read.ssh
+	if len(l.Secrets) > 0 {
+		l.Evidence = append(l.Evidence, fmt.Sprintf("Its build asks for secrets, which the agent must have: %s.", some(l.Secrets)))
+	}
 	for name, value := range i.args {
 		if argumentName.MatchString(name) && len(name) <= maxName && !strings.Contains(value, "\x00") {
 			if l.Args == nil {

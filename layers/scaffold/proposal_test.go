@@ -81,7 +81,7 @@ func check(t testing.TB, p *Proposal) {
 func uncommented(text []byte) []byte {
 	var out strings.Builder
 	for line := range strings.Lines(string(text)) {
-		for _, start := range []string{"  # - name: ", "  #   kind: ", "  #   parent: ", "  #   from: ", "  #   context: ", "  #   dockerfile: ", "  #   target: ", "  #   args:", "  #     "} {
+		for _, start := range []string{"  # - name: ", "  #   kind: ", "  #   parent: ", "  #   from: ", "  #   context: ", "  #   dockerfile: ", "  #   target: ", "  #   secrets: ", "  #   ssh: ", "  #   args:", "  #     "} {
 			if strings.HasPrefix(line, start) {
 				line = "  " + line[4:]
 			}
@@ -97,6 +97,7 @@ func checkYAML(t testing.TB, text []byte) {
 		Version int
 		Layers  []struct {
 			Name, Kind, Parent, From, Context, Dockerfile, Target string
+			Secrets, SSH                                          []string
 			Args                                                  map[string]string
 		}
 	}

@@ -1,6 +1,8 @@
 package scaffold
 
 import (
+	"cmp"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,9 @@ type reading struct {
 	sources []string
 	// runs are the texts of RUN instructions.
 	runs []string
+	// secrets and ssh are the ids that mounts ask for.
+	secrets []string
+	ssh     []string
 	// onbuild are the triggers that the chain leaves to children.
 	onbuild []string
 }
@@ -85,7 +90,8 @@ func (r *reader) stage(i int) scope {
 	if i == r.until {
 		before := r.out
 		defer func() {
-			r.out.others, r.out.sources, r.out.runs, r.out.onbuild = before.others, before.sources, before.runs, before.onbuild
+			before.secrets, before.ssh = r.out.secrets, r.out.ssh // checked with the whole Dockerfile
+			r.out = before
 		}()
 	}
 	env := scope{r.global.lex, map[string]string{}}
@@ -132,6 +138,10 @@ func (r *reader) command(at int, cmd instructions.Command, env scope) {
 				r.from(at, mount.From, env)
 			case mount.Type == instructions.MountTypeBind && mount.Source != "":
 				r.source(env, mount.Source)
+			case mount.Type == instructions.MountTypeSecret:
+				ask(&r.out.secrets, cmp.Or(mount.Source, mount.CacheID, path.Base(mount.Target)))
+			case mount.Type == instructions.MountTypeSSH:
+				ask(&r.out.ssh, cmp.Or(mount.CacheID, "default"))
 			}
 		}
 	case *instructions.OnbuildCommand:
@@ -166,11 +176,18 @@ func (r *reader) image(ref string) {
 	}
 }
 
+// ask keeps an id that lab-layers.yaml can list.
+func ask(ids *[]string, id string) {
+	if len(id) <= maxName && secretID.MatchString(id) && !slices.Contains(*ids, id) {
+		*ids = append(*ids, id)
+	}
+}
+
 // source keeps sources that lie in the context and are fully known.
 func (r *reader) source(env scope, paths ...string) {
-	for _, path := range paths {
-		value, unset, ok := env.expand(path)
-		if !ok || len(unset) > 0 || value == "" || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") || strings.HasPrefix(value, "<<") || path == ".git" {
+	for _, name := range paths {
+		value, unset, ok := env.expand(name)
+		if !ok || len(unset) > 0 || value == "" || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") || strings.HasPrefix(value, "<<") || name == ".git" {
 			continue
 		}
 		if !slices.Contains(r.out.sources, value) {

@@ -89,6 +89,17 @@ func (w *yamlWriter) layer(mark string, l Layer) {
 		field("dockerfile", l.Dockerfile)
 	}
 	field("target", l.Target)
+	list := func(name string, ids []string) {
+		if len(ids) > 0 {
+			quoted := make([]string, len(ids))
+			for i, id := range ids {
+				quoted[i] = scalar(id)
+			}
+			w.line("  " + mark + "  " + name + ": [" + strings.Join(quoted, ", ") + "]")
+		}
+	}
+	list("secrets", l.Secrets)
+	list("ssh", l.SSH)
 	if len(l.Args) > 0 {
 		w.line("  " + mark + "  args:")
 		for _, name := range slices.Sorted(maps.Keys(l.Args)) {
