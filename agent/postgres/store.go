@@ -46,6 +46,7 @@ type Store struct {
 var (
 	_ agent.Store     = (*Store)(nil)
 	_ agent.Records   = (*Store)(nil)
+	_ agent.Tellings  = (*Store)(nil)
 	_ pipeline.Ledger = (*Store)(nil)
 )
 
