@@ -73,7 +73,7 @@ func (c *Carrier) carry(ctx context.Context, task Task) (Verdict, error) {
 		return Verdict{}, err
 	}
 	if !covered {
-		reason := fmt.Sprintf("%s: no rule of %s covers %s", idle, layers.ConfigFile, run.Move.Ref)
+		reason := fmt.Sprintf("%s: no rule of %s covers %s", nothingToDo, layers.ConfigFile, run.Move.Ref)
 		return Verdict{Run: run.ID, State: Cancelled, Reason: reason}, nil
 	}
 	plan, _, err := c.Plan(ctx, source, commit)

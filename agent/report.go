@@ -85,8 +85,8 @@ func planned(plan *layers.Plan) (all []ReportedLayer) {
 	return all
 }
 
-// idle begins the reason of a run that had nothing to do.
-const idle = "nothing to do"
+// nothingToDo begins the reason of a run that had nothing to do.
+const nothingToDo = "nothing to do"
 
 // Idle reports whether the run ended because there was nothing to do.
-func (r Run) Idle() bool { return r.State == Cancelled && strings.HasPrefix(r.Reason, idle+":") }
+func (r Run) Idle() bool { return r.State == Cancelled && strings.HasPrefix(r.Reason, nothingToDo+":") }
