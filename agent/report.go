@@ -44,6 +44,9 @@ type ReportedLayer struct {
 	Error *Failure
 }
 
+// Built reports whether its image was made in the run.
+func (l ReportedLayer) Built() bool { return l.State == pipeline.Made }
+
 // Count counts the layers to be built, or that were, or failed to be.
 func (r Report) Count() (built, reused, failed int) {
 	for _, l := range r.Layers {

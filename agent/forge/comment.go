@@ -6,7 +6,6 @@ import (
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
-	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 // mark begins our comments.
@@ -88,7 +87,7 @@ func summary(r agent.Report) string {
 
 func own(r agent.Report) (n int64) {
 	for _, l := range r.Layers {
-		if l.State == pipeline.Made {
+		if l.Built() {
 			n += l.Own
 		}
 	}
@@ -123,7 +122,7 @@ func table(r agent.Report) string {
 		case l.Seconds > 0:
 			took = duration(l.Seconds)
 		}
-		if l.State == pipeline.Made {
+		if l.Built() {
 			bytes = size(l.Own)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(string(l.Name), 100), step, why(l.Reasons), took, bytes)

@@ -28,6 +28,7 @@ type agentFlags struct {
 	logging    logFlags
 	listening  listenFlags
 	schedules  scheduleFlags
+	telling    tellFlags
 	repoArgs   []string
 	secretRefs []string
 	interval   time.Duration
@@ -83,6 +84,7 @@ nothing.`,
 	f.logging.add(cmd)
 	f.listening.add(cmd)
 	f.schedules.add(cmd)
+	f.telling.add(cmd)
 	cmd.Flags().StringVar(&f.config, "config", "", "YAML file with values for these flags, read anew at SIGHUP")
 	cmd.Flags().StringSliceVar(&f.repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().StringSliceVar(&f.secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
@@ -135,6 +137,9 @@ func (f *agentFlags) check() (err error) {
 	var urls []string
 	for _, repo := range f.repos {
 		urls = append(urls, repo.url)
+	}
+	if _, err := f.telling.targets(urls); err != nil {
+		return err
 	}
 	given := f.remote.remote("")
 	return oneHost(urls, given.Token+given.Password != "")
@@ -189,6 +194,13 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 		if err := s.tell(f.stack.dataDir); err != nil {
 			return err
 		}
+	}
+	herald, err := f.telling.herald(a, s.store, log)
+	if err != nil {
+		return err
+	}
+	if herald != nil {
+		defer keep(herald.Serve)(ctx) // it tells of runs that drain, too
 	}
 	var timetable sync.WaitGroup
 	timetable.Go(func() { schedule.Run(idle, log, entries...) })
