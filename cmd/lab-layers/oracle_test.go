@@ -20,37 +20,49 @@ import (
 )
 
 var (
-	oracleEdits = flag.Int("oracle-edits", 24, "how many edits TestOracle makes")
-	oracleSeed  = flag.Uint64("oracle-seed", 1, "which repositories and edits TestOracle makes")
+	oracleEdits    = flag.Int("oracle-edits", 24, "how many edits TestOracle makes")
+	oracleNeedless = flag.Bool("oracle-needless", false, "whether TestOracle shows the states that were built needlessly")
+	oracleSeed     = flag.Uint64("oracle-seed", 1, "which repositories and edits TestOracle makes")
 )
 
 // TestOracle holds that no rebuild is ever missed: over random repositories and
 // edits, two states of one key are one image to BuildKit's own Dockerfile
 // frontend, which builds them from a checkout and without a cache. Needless
-// builds are counted. Now and then the image is also made our way, and must
+// builds are counted, those of layers that fail either way apart. Now and then the image is also made our way, and must
 // have the same files.
 func TestOracle(t *testing.T) {
 	o := newOracle(t)
 	c := newChance(*oracleSeed)
-	needless, changed := map[string]int{}, map[string]int{}
-	var state checkout
+	needless, fails, changed := map[string]int{}, map[string]int{}, map[string]int{}
+	var state, earlier checkout
 	var before judged
 	failing := 0
 	for i := range *oracleEdits {
 		if i%8 == 0 || failing > 3 {
-			state, failing = c.repository(o.tools), 0
+			state, earlier, failing = c.repository(o.tools), nil, 0
 			before = o.judge(state)
 		}
 		after, what := c.edit(state, o.tools)
+		if earlier != nil && c.once(10) {
+			after, what = earlier, "revert"
+		}
+		earlier = state
 		now := o.judge(after)
 		for _, layer := range []string{"base", "lab"} {
-			if earlier, known := o.truth[now.keys[layer]]; known && now.keys[layer] != "" && earlier.outcome != now.outcomes[layer] {
-				o.missed(layer, what, earlier.state, after)
+			if old, known := o.truth[now.keys[layer]]; known && now.keys[layer] != "" && old.outcome != now.outcomes[layer] {
+				o.missed(layer, what, old.state, after)
 			}
 			if layer == "lab" && now.keys[layer] != before.keys[layer] {
 				changed[what]++
-				if now.outcomes[layer] == before.outcomes[layer] {
+				switch {
+				case now.outcomes[layer] != before.outcomes[layer]:
+				case now.outcomes[layer] == "fails":
+					fails[what]++
+				default:
 					needless[what]++
+					if *oracleNeedless {
+						t.Logf("needless after %q:\n%s\nthen\n%s", what, state, after)
+					}
 				}
 			}
 			o.truth[now.keys[layer]] = seen{now.outcomes[layer], after}
@@ -65,7 +77,7 @@ func TestOracle(t *testing.T) {
 		state, before = after, now
 	}
 	for _, what := range slices.Sorted(maps.Keys(changed)) {
-		t.Logf("%-10s %4d keys changed, %4d needlessly", what, changed[what], needless[what])
+		t.Logf("%-10s %4d keys changed, %4d needlessly, %4d of layers that fail before and after", what, changed[what], needless[what], fails[what])
 	}
 	t.Logf("%d solves, %d of them failed; %d images compared file by file", o.solves, o.failed, o.compared)
 }
@@ -109,9 +121,14 @@ func (o *oracle) judge(state checkout) judged {
 	o.t.Helper()
 	j := judged{keys: map[string]layers.Key{}, outcomes: map[string]string{}}
 	var dir string
-	dir, j.plan, _ = o.plan(state)
+	var cfg *layers.Config
+	dir, j.plan, cfg = o.plan(state)
 	for _, l := range j.plan.Layers {
 		j.keys[string(l.Name)] = l.Key
+	}
+	var args map[string]string
+	for _, l := range cfg.Layers {
+		args = l.Args // of the last, "lab"
 	}
 	of := state["base/Dockerfile"].data + "\x00" + state["base/top"].data
 	if o.bases[of] == "" {
@@ -119,8 +136,12 @@ func (o *oracle) judge(state checkout) judged {
 	}
 	j.outcomes["base"], j.outcomes["lab"] = o.bases[of], "fails"
 	if j.outcomes["base"] != "fails" {
+		attrs := map[string]string{"context:base": "docker-image://" + o.host + "/tools@" + j.outcomes["base"]}
+		for name, value := range args {
+			attrs["build-arg:"+name] = value
+		}
 		j.outcomes["lab"] = o.solve(filepath.Join(dir, "lab"), filepath.Join(dir, filepath.Dir(oracleDockerfile)), filepath.Base(oracleDockerfile),
-			map[string]string{"context:base": "docker-image://" + o.host + "/tools@" + j.outcomes["base"]})
+			attrs)
 	}
 	return j
 }

@@ -132,9 +132,15 @@ func (c chance) repository(tools string) checkout {
 	if c.once(2) {
 		base += "ONBUILD COPY " + c.source() + "\"/onbuild/\"]\n"
 	}
+	for range c.IntN(3) {
+		base += c.of("ONBUILD ENV DIR=sub", "ONBUILD ARG DIR=lib", "ENV DIR=$FROM_BASE", "ONBUILD COPY $DIR /triggered/", "ONBUILD COPY --exclude=*.py . /triggered/", "ONBUILD WORKDIR /triggered") + "\n"
+	}
 	files.put("base/Dockerfile", base)
 	files.put(oracleDockerfile, c.dockerfile(tools))
 	text := "version: 1\nlayers:\n  - {name: base, kind: base, context: base}\n  - {name: lab, kind: framework, parent: base, context: lab, dockerfile: " + oracleDockerfile
+	if c.once(3) {
+		text += ", args: {DIR: " + c.of("sub", "lib", "a") + "}"
+	}
 	files.put("lab-layers.yaml", text+"}\n")
 	return files
 }
@@ -150,8 +156,11 @@ func (c chance) ignore(files checkout) {
 
 func (c chance) patterns() string {
 	var lines []string
+	if c.once(3) {
+		lines = append(lines, c.of("*", "**", "sub", "lib", "*.py"))
+	}
 	for range c.IntN(4) {
-		lines = append(lines, c.of("", "", "!")+c.of("", "", "**/", "sub/", "/")+c.of("*", "*.py", "*.md", "a*", "?", "**", "sub", "lib/**", "[ab]", c.path()))
+		lines = append(lines, c.of("", "!")+c.of("", "", "**/", "sub/", "/")+c.of("*", "*.py", "*.md", "a*", "?", "**", "sub", "lib/**", "[ab]", c.path()))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -177,7 +186,7 @@ func (c chance) source() string {
 		source = c.of("*", "*.py", "su*/", "*/a", "[ab]", "?", "a*", "s?b/*", "**/a", "[[]x]", "sub*/*.py", "*/*/a", "[^a]*", "*b", "l*/*")
 	case 2:
 		if c.once(3) {
-			source = c.of("sub", "lib/", "./sub/../lib", "../a", "$DIR", "${DIR}/a", "$FROM_BASE", `\\[x\\]`, `back\\slash`)
+			source = c.of("sub", "lib/", "./sub/../lib", "../a", "$DIR", "${DIR}/a", "$FROM_BASE", "$OUTSIDE", "${DIR:-sub}", "${NONE:+x}lib", "$DIR*", `\\[x\\]`, `back\\slash`)
 		}
 	}
 	return `["` + source + `", `
@@ -192,25 +201,26 @@ func (c chance) instruction(above []string, stage string) string {
 		}
 	}
 	dest := fmt.Sprintf("/d%d/", c.IntN(3))
-	flags := c.of("", "", "", "--link ", "--chmod=700 ", "--exclude=*.py ", "--exclude=**/a ", "--exclude=!b --exclude=* ", "--parents ", "--parents --exclude=sub ", "--chmod=u+x,go-r ")
+	flags := c.of("", "", "", "--link ", "--chmod=700 ", "--exclude=*.py ", "--exclude=**/a ", "--exclude=!b --exclude=* ", "--parents ", "--parents --exclude=sub ", "--chmod=u+x,go-r ", "--link --exclude=*.py ", "--parents --link ", "--exclude=$DIR ", "--parents --exclude=**/*.py --exclude=!a.py ", "--chown=7:$NONE ")
 	source := c.source()
 	switch c.IntN(12) {
 	case 0:
-		return "ARG DIR=" + c.of("sub", "lib", "a")
+		return "ARG " + c.of("DIR=sub", "DIR=lib", "DIR=a", "DIR", "OUTSIDE", "DIR=$OUTSIDE", "DIR=${FROM_BASE:-lib}", "OUTSIDE=$DIR")
 	case 1:
-		return c.of("ENV DIR=data", "WORKDIR /work/"+c.name(), "LABEL x=y", "CMD [\"x\"]", "# a comment", "USER 1000", "ENV DIR=$DIR/a")
+		return c.of("ENV DIR=data", "WORKDIR /work/"+c.name(), "LABEL x=y", "CMD [\"x\"]", "# a comment", "USER 1000", "ENV DIR=$DIR/a", "ENV DIR=${DIR%/*}", "ENV OUTSIDE=$DIR", "ONBUILD COPY . /never/")
 	case 2:
 		return `ADD ["archive.tar", "` + dest + `"]`
 	case 3:
-		return "COPY <<EOF /inline\n$DIR\nEOF"
+		return "COPY " + c.of("<<EOF", "<<-EOF", "<<'EOF'", "--chmod=600 <<EOF") + " /inline\n$DIR " + c.of("one", "two", "$OUTSIDE") + "\nEOF"
 	case 4:
 		return "COPY --from=" + c.of(stage, stage, strings.ToUpper(stage), "0") + " / /from/"
 	case 5, 6:
 		if !strings.Contains(from, "/tools") || stage != "unused" {
 			break
 		}
-		mount := c.of("source="+c.of(strings.NewReplacer(" ", "", ",", "").Replace(c.of(*c.known...)), "sub"), "source=.", "", "from=unused")
-		return "RUN --mount=type=bind,target=/mnt," + strings.TrimSuffix(mount, ",") +
+		mount := c.of("source="+c.of(strings.NewReplacer(" ", "", ",", "").Replace(c.of(*c.known...)), "sub"), "source=.", "", "from=unused", "from=unused,source=unused", "source=$DIR", "source=sub,rw")
+		more := c.of("", "", "--mount=type=cache,target=/cache ", "--mount=type=tmpfs,target=/tmp ", "--mount=source=lib,target=/lib2 ")
+		return "RUN " + more + "--mount=type=bind,target=/mnt," + strings.TrimSuffix(mount, ",") +
 			` mkdir -p /out && cd /mnt && (find . | sort; find . -type f -exec md5sum {} + | sort; find . -exec stat -c "%a %N" {} + | sort) >> /out/list`
 	}
 	if strings.Contains(flags, "--parents") && c.once(2) {
@@ -235,7 +245,7 @@ func (c chance) edit(before checkout, tools string) (after checkout, what string
 	}
 	name := c.of(own...)
 	f := after[name]
-	switch what = c.of("content", "content", "size", "chmod", "rename", "delete", "add", "add", "relink", "ignore", "dockerfile", "dockerfile", "swap", "base", "kind"); what {
+	switch what = c.of("content", "content", "size", "chmod", "rename", "delete", "add", "add", "relink", "ignore", "dockerfile", "dockerfile", "swap", "base", "kind", "argument", "document", "line"); what {
 	case "content": // of the same size, if there is any
 		if f.link {
 			what = "relink"
@@ -293,6 +303,15 @@ func (c chance) edit(before checkout, tools string) (after checkout, what string
 		after.put(oracleDockerfile, strings.Join(lines, "\n"))
 	case "base":
 		after.put("base/top", c.of("1", "2", "3"))
+	case "argument":
+		text := strings.ReplaceAll(before["lab-layers.yaml"].data, "dockerfile: "+oracleDockerfile+"}", "dockerfile: "+oracleDockerfile+", args: {DIR: none}}")
+		at := strings.Index(text, "DIR: ") + len("DIR: ")
+		after.put("lab-layers.yaml", text[:at]+c.of("sub", "lib", "a", "data")+text[at+strings.Index(text[at:], "}"):])
+	case "document":
+		after.put(oracleDockerfile, strings.Replace(after[oracleDockerfile].data, "$DIR ", "$DIR"+c.of(" ", "  ", "/ ", "x "), 1))
+	case "line": // what a line says changes, not where it stands
+		old, now := c.of("sub", "lib", "*.py", "/d0/", "700", "DIR"), c.of("sub", "lib", "*.py", "/d0/", "700", "OUTSIDE")
+		after.put(oracleDockerfile, strings.Replace(after[oracleDockerfile].data, old, now, 1+c.IntN(2)))
 	}
 	return after, what
 }
