@@ -1,6 +1,7 @@
 package scaffold
 
 import (
+	"path"
 	"regexp"
 	"strings"
 )
@@ -37,6 +38,16 @@ func (s *images) addCalls(img *image) {
 			ref := parseReference(name)
 			add(ref.name, ref.tag, false)
 			add(ref.name, "", true)
+		}
+	}
+	if name, _ := stem(path.Base(img.file.path)); name == "" && img.target == "" {
+		for _, link := range s.aliases[img.dir()] {
+			above, last := path.Split(link)
+			if lower := strings.ToLower(last); above != "" && (versionLike.MatchString(lower) || variantLike.MatchString(lower)) {
+				add(path.Base(above), last, false)
+				continue
+			}
+			add(last, "", false)
 		}
 	}
 	parts, variants := s.parts(img)

@@ -15,6 +15,8 @@ type images struct {
 	broken []LeftOut // Dockerfiles that no image can be made of
 	byCall map[string][]*image
 	byFile map[*dockerfile][]*image
+	// aliases are links to the directories of Dockerfiles.
+	aliases map[string][]string
 	// affixes that owners put on names; false for those that explain too little.
 	affixes map[affix]bool
 }
@@ -23,7 +25,7 @@ type images struct {
 // stage, further stages that stand for images of their own, and variants that
 // another file builds with other arguments.
 func newImages(repo *repository) *images {
-	set := &images{repo: repo, byFile: map[*dockerfile][]*image{}}
+	set := &images{repo: repo, byFile: map[*dockerfile][]*image{}, aliases: repo.aliases()}
 	said := map[string][]build{}
 	for _, b := range repo.readBuilds() {
 		file := path.Clean("/" + b.dockerfile)[1:]

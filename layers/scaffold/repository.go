@@ -23,6 +23,7 @@ const (
 	maxEvidences   = 2_000     // such files
 	maxPackages    = 128 << 10 // bytes of a list of packages
 	maxLinks       = 40        // symbolic links to one file, as in Linux
+	maxAliases     = 2_000     // symbolic links that are looked at
 	maxGlob        = 10_000    // names looked at for one wildcard
 )
 
@@ -33,6 +34,7 @@ type repository struct {
 
 	dockerfiles []string // by path
 	evidence    []string // files that may tell how images are built
+	links       []string // symbolic links, which may lead to directories
 	notes       []string
 }
 
@@ -83,6 +85,8 @@ func (r *repository) note(name string, entry layers.Entry) {
 		r.dockerfiles = append(r.dockerfiles, name)
 	case isEvidence(name) && len(r.evidence) < maxEvidences:
 		r.evidence = append(r.evidence, name)
+	case entry.Mode == layers.ModeSymlink && len(r.links) < maxAliases:
+		r.links = append(r.links, name)
 	}
 }
 
@@ -156,6 +160,17 @@ func (r *repository) read(name string, limit int64) ([]byte, error) {
 		return nil, errors.New("is not a regular file")
 	}
 	return r.tree.ReadBlob(entry.ID, limit)
+}
+
+// aliases are the links to directories with a Dockerfile, by the directory.
+func (r *repository) aliases() map[string][]string {
+	to := map[string][]string{}
+	for _, link := range r.links {
+		if _, dir, err := r.find(link); err == nil && r.hasDockerfile(dir) {
+			to[dir] = append(to[dir], link)
+		}
+	}
+	return to
 }
 
 // hasFile reports whether a path is something else than a directory, links
