@@ -28,8 +28,8 @@ var (
 // TestOracle holds that no rebuild is ever missed: over random repositories and
 // edits, two states of one key are one image to BuildKit's own Dockerfile
 // frontend, which builds them from a checkout and without a cache. Needless
-// builds are counted, those of layers that fail either way apart. Now and then the image is also made our way, and must
-// have the same files.
+// builds are counted, those of layers that fail either way apart. Now and then
+// the image is also made our way, and must have the same files.
 func TestOracle(t *testing.T) {
 	o := newOracle(t)
 	c := newChance(*oracleSeed)
