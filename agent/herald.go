@@ -52,9 +52,9 @@ func (u *Unheard) Unwrap() error { return u.Err }
 type Tellings interface {
 	// Untold takes, until the lease ends, a run of some repositories, given by
 	// their URLs, that ended within the last day and of whose end a target was
-	// not told. With waiting it also takes one that waits in the queue for a
-	// while and of which nothing was told. It returns nil if there is none. Of
-	// one ref one run at a time is taken, and the oldest first.
+	// not told. With waiting it is one that waits in the queue for a while and of
+	// which nothing was told. It returns nil if there is none. Of one ref one run
+	// at a time is taken, and the oldest first.
 	Untold(ctx context.Context, target string, lease time.Duration, waiting bool, urls ...string) (*Report, error)
 	// Telling takes a run that goes on, likewise; nil if it has ended or is
 	// taken.

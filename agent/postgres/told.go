@@ -14,14 +14,15 @@ import (
 
 // Untold takes, until the lease ends by the database's clock, the oldest run of
 // some repositories that ended within the last day and of whose end a target
-// was not told. With waiting it also takes one that has waited for ten seconds
-// and of which nothing was told. It returns nil if there is none. While another
-// run of the same ref is taken, none of that ref is.
+// was not told. With waiting it is one that has waited for ten seconds and of
+// which nothing was told. It returns nil if there is none. While another run of
+// the same ref is taken, none of that ref is.
 func (s *Store) Untold(ctx context.Context, target string, lease time.Duration, waiting bool, urls ...string) (*agent.Report, error) {
-	report, err := s.tell(ctx, target, lease, `
-		(r.finished > now() - interval '1 day' and t.state is distinct from r.state
-			or $4 and r.state = 'queued' and r.queued < now() - interval '10 seconds' and t.state is null)
-		and r.repository in (select id from repositories where url = any($3))`, urls, waiting)
+	condition := "finished > now() - interval '1 day'"
+	if waiting {
+		condition = "state = 'queued' and queued < now() - interval '10 seconds'"
+	}
+	report, err := s.tell(ctx, target, lease, condition, "r.repository in (select id from repositories where url = any($3))", urls)
 	if err != nil {
 		return nil, fmt.Errorf("find a run to tell of: %w", err)
 	}
@@ -31,16 +32,17 @@ func (s *Store) Untold(ctx context.Context, target string, lease time.Duration, 
 // Telling takes a run that is at work, likewise; nil if it has ended or is
 // taken.
 func (s *Store) Telling(ctx context.Context, target string, lease time.Duration, run agent.RunID) (*agent.Report, error) {
-	report, err := s.tell(ctx, target, lease, "r.state in ('building', 'deploying') and t.state is distinct from r.state and r.id = $3", run)
+	report, err := s.tell(ctx, target, lease, "state in ('building', 'deploying') and id = $3", "true", run)
 	if err != nil {
 		return nil, fmt.Errorf("take run %d to tell of it: %w", run, err)
 	}
 	return report, nil
 }
 
-// tell takes the oldest run r, of which told says t, that a condition holds
-// for.
-func (s *Store) tell(ctx context.Context, target string, lease time.Duration, condition string, args ...any) (*agent.Report, error) {
+// tell takes the oldest run that two conditions hold for and of whose state the
+// target was not told; of one that waits, nothing. The first condition, on runs
+// alone, leaves few.
+func (s *Store) tell(ctx context.Context, target string, lease time.Duration, first, second string, args ...any) (*agent.Report, error) {
 	var taken []agent.Report
 	target = cut(target, maxShort)
 	err := s.transact(ctx, repeatable, func(tx pgx.Tx) error {
@@ -49,9 +51,11 @@ func (s *Store) tell(ctx context.Context, target string, lease time.Duration, co
 			return err
 		}
 		rows, err := tx.Query(ctx, `
-			with due as (
-				select r.id from runs r left join told t on t.run = r.id and t.target = $1
-				where `+condition+`
+			with found as materialized ( -- else all runs ever might be gone through in order
+				select id, repository, ref, state from runs where `+first+`),
+			due as (
+				select r.id from found r left join told t on t.run = r.id and t.target = $1
+				where `+second+` and t.state is distinct from r.state and (r.state <> 'queued' or t.state is null)
 				and (t.not_before is null or t.not_before <= now())
 				and not exists (
 					select from told b join runs o on o.id = b.run

@@ -110,10 +110,10 @@ func TestUntold(t *testing.T) {
 	wantNoneTaken(t, s)
 
 	// Others are told for themselves.
-	if other := must[*agent.Report](t)(s.Untold(t.Context(), "other", time.Minute, true, labURL)); other == nil || other.Attempt != 1 {
+	if other := must[*agent.Report](t)(s.Untold(t.Context(), "other", time.Minute, false, labURL)); other == nil || other.Attempt != 1 {
 		t.Errorf("the other target is told %+v", other)
 	}
-	if other := must[*agent.Report](t)(s.Untold(t.Context(), "third", time.Minute, true, "https://elsewhere")); other != nil {
+	if other := must[*agent.Report](t)(s.Untold(t.Context(), "third", time.Minute, false, "https://elsewhere")); other != nil {
 		t.Errorf("a repository that is not watched gives %+v", other)
 	}
 }
