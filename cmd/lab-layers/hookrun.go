@@ -21,7 +21,7 @@ import (
 
 const (
 	// hookTime is how long a push waits for the agent at the most.
-	hookTime = 1500 * time.Millisecond
+	hookTime = 1300 * time.Millisecond
 	// maxTold is how many runs, and layers of each, a push is told of.
 	maxTold = 8
 )
