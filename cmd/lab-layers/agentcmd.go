@@ -152,6 +152,12 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 		Interval: f.interval, Workers: f.workers, Limit: f.limit, Log: log,
 		Progress: terminalProgress(out), Stopping: idle.Done(),
 	}
+	traced, endTraces, err := startTraces(idle, log)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
+	a.Progress = a.Progress.And(traced)
 	entries, err := f.schedules.entries(a)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ func TestHouse(t *testing.T) {
 		"agent/notify":             {"agent", "layers"},
 		"agent/schedule":           {},
 		"agent/hook":               {"agent/web"},
+		"agent/traces":             {"agent", "layers", "pipeline"},
 		"agent/web":                {"agent", "layers", "pipeline"},
 		"agent/postgres":           {"agent", "layers", "pipeline"},
 		"agent/postgres/cluster":   {"pipeline/child"},
