@@ -1,0 +1,24 @@
+# The agent's own image, for where PostgreSQL, the registry and BuildKit are
+# given. Git is not needed, and time zones are in the binary.
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY agent agent
+COPY cmd cmd
+COPY layers layers
+COPY pipeline pipeline
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/lab-layers ./cmd/lab-layers
+RUN mkdir -p /out/data /out/tmp && chmod 1777 /out/tmp
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /out/lab-layers /usr/local/bin/
+COPY --from=build /out/tmp /tmp
+COPY --from=build --chown=65532:65532 /out/data /var/lib/lab-layers
+ENV PATH=/usr/local/bin LAB_LAYERS_DATA_DIR=/var/lib/lab-layers
+USER 65532:65532
+EXPOSE 7070
+ENTRYPOINT ["lab-layers"]
+CMD ["agent"]
