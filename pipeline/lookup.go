@@ -139,7 +139,7 @@ func (p *Pipeline) adopt(ctx context.Context, layer *layers.PlannedLayer, parent
 		return nil, nil
 	}
 	repository := p.repository(layer.Name)
-	d, ok, err := p.Registry.Digest(ctx, repository, keyTag(layer.Key))
+	d, ok, err := p.Registry.Digest(ctx, repository, KeyTag(layer.Key))
 	if err == nil && ok { // a tag may outlive its manifest
 		_, ok, err = p.Registry.Digest(ctx, repository, d.String())
 	}

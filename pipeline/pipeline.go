@@ -51,10 +51,10 @@ func (p *Pipeline) Within(namespace string) *Pipeline {
 // keyLabel names an image's key in its configuration and its manifest.
 const keyLabel = "dev.lab-layers.key"
 
-// keyTag is the tag under which the registry itself knows an image by its key:
+// KeyTag is the tag under which the registry itself knows an image by its key:
 // so a lost database finds its way back, and a registry that deletes what has
 // no tag keeps the image.
-func keyTag(key layers.Key) string {
+func KeyTag(key layers.Key) string {
 	return "key-" + strings.TrimPrefix(string(key), "sha256:")
 }
 
@@ -185,14 +185,14 @@ func (p *Pipeline) build(ctx context.Context, layer *layers.PlannedLayer, parent
 	// finds it there and believes it, adopts it.
 	keyed := make(chan error, 1)
 	go func() {
-		keyed <- p.Registry.Tag(ctx, order.Repository, built.Digest, order.Repository, keyTag(layer.Key))
+		keyed <- p.Registry.Tag(ctx, order.Repository, built.Digest, order.Repository, KeyTag(layer.Key))
 	}()
 	winner, err := p.publish(ctx, image)
 	if err := errors.Join(err, <-keyed); err != nil {
 		return err
 	}
 	if winner.Digest != built.Digest {
-		if err := p.Registry.Tag(ctx, winner.Repository, winner.Digest, winner.Repository, keyTag(layer.Key)); err != nil {
+		if err := p.Registry.Tag(ctx, winner.Repository, winner.Digest, winner.Repository, KeyTag(layer.Key)); err != nil {
 			return err
 		}
 	}
