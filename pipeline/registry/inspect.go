@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/pipeline"
@@ -38,6 +41,55 @@ func (d *door) digest(ctx context.Context, at place) (digest.Digest, error) {
 		return "", err
 	}
 	return digest.Digest(got.Digest.String()), known(got.MediaType)
+}
+
+// Holds lists the manifests that an index leads to, also through others; there
+// are none in an image, in what is neither, and in what is not there.
+func (c *Client) Holds(ctx context.Context, repository string, d digest.Digest) (held []digest.Digest, err error) {
+	at, err := c.digested(repository, d)
+	if err != nil {
+		return nil, fmt.Errorf("read index: %w", err)
+	}
+	err = c.shortly(ctx, "read index", at, func(ctx context.Context, door *door) (err error) {
+		held, err = door.holds(ctx, at, 0)
+		return err
+	})
+	return held, err
+}
+
+// maxNested is how many indexes may lie in each other.
+const maxNested = 4
+
+func (d *door) holds(ctx context.Context, at place, depth int) (held []digest.Digest, err error) {
+	if depth > maxNested {
+		return nil, fmt.Errorf("more than %d indexes lie in each other", maxNested)
+	}
+	got, err := d.puller.Head(ctx, at.ref())
+	if answer := (*transport.Error)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return nil, nil
+	}
+	if err != nil || !got.MediaType.IsIndex() {
+		return nil, err
+	}
+	_, body, err := d.read(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range body.Manifests {
+		if entry.Digest.Validate() != nil {
+			continue
+		}
+		held = append(held, entry.Digest)
+		if !types.MediaType(entry.MediaType).IsIndex() {
+			continue
+		}
+		more, err := d.holds(ctx, place{at.repo, entry.Digest.String()}, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, more...)
+	}
+	return held, nil
 }
 
 // Inspect reads an image's configuration and lists its blobs. Manifest and

@@ -7,5 +7,5 @@
 // loopback address in plain HTTP by default and asks nobody who they are: who
 // needs more starts a registry and names it instead.
 //
-// It does not collect garbage: blobs that no manifest needs stay on disk.
+// Blobs that no manifest needs stay on disk until [Registry.Sweep].
 package embedded

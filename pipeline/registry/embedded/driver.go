@@ -26,8 +26,11 @@ var register = sync.OnceFunc(func() { factory.Register(driverName, drivers{}) })
 type drivers struct{}
 
 func (drivers) Create(_ context.Context, parameters map[string]any) (driver.StorageDriver, error) {
-	root := parameters["rootdirectory"].(string)
-	return &files{filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100}), root}, nil
+	return newFiles(parameters["rootdirectory"].(string)), nil
+}
+
+func newFiles(root string) *files {
+	return &files{filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100}), root}
 }
 
 // files is distribution's own driver for a directory, but for two sorts of small

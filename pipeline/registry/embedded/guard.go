@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"net/http"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 )
@@ -18,17 +19,24 @@ type guard struct {
 	next     http.Handler
 	password string
 	open     bool
+	// writes is held by each request that writes, and by a sweep alone.
+	writes *sync.RWMutex
 }
 
 func newGuard(next http.Handler, open bool) guard {
-	return guard{next: next, password: rand.Text(), open: open}
+	return guard{next: next, password: rand.Text(), open: open, writes: new(sync.RWMutex)}
 }
 
 func (g guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Clients ask the API's root whether there is anything to log in to.
-	reading := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.URL.Path != "/v2/"
+	writing := r.Method != http.MethodGet && r.Method != http.MethodHead
+	reading := !writing && r.URL.Path != "/v2/"
 	name, password, _ := r.BasicAuth()
 	if g.open || reading || name == user && subtle.ConstantTimeCompare([]byte(password), []byte(g.password)) == 1 {
+		if writing {
+			g.writes.RLock()
+			defer g.writes.RUnlock()
+		}
 		g.next.ServeHTTP(w, r)
 		return
 	}

@@ -37,6 +37,8 @@ type Options struct {
 // Registry is a running registry.
 type Registry struct {
 	host   string
+	data   string // its directory
+	log    *logrus.Entry
 	guard  guard
 	server *http.Server
 	app    *handlers.App
@@ -78,6 +80,8 @@ func Start(ctx context.Context, o Options) (_ *Registry, err error) {
 	base := loggedContext{Context: context.WithoutCancel(ctx), entry: logrus.NewEntry(newLogrus(log))}
 	r := &Registry{
 		host: listener.Addr().String(),
+		data: data,
+		log:  base.entry,
 		app:  handlers.NewApp(base, configured(data, secret)),
 		done: make(chan struct{}),
 	}

@@ -70,7 +70,7 @@ func writeFile(file, text string) error {
 
 // removeUploads deletes unfinished uploads that were begun before a time.
 func removeUploads(ctx context.Context, data string, before time.Time) error {
-	root := filepath.Join(data, "docker", "registry", "v2", "repositories")
+	root := filepath.Join(v2(data), "repositories")
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
