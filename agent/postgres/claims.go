@@ -49,7 +49,8 @@ func scanRun(row pgx.CollectableRow) (run agent.Run, err error) {
 // Claim takes a queued run of the repositories that is due, or one whose claim
 // has lapsed, and makes it Building until the lease ends, by the database's
 // clock. The runs of one ref go one after another, in their order; a later one
-// overtakes only one that was put off. It returns nil if there is none.
+// overtakes only one that was put off. It returns nil if there is none, and
+// while somebody is [Store.Alone].
 //
 // Of several it takes one that was pushed before one that only looks after
 // images again; then one of the repository that has the fewest at work and has
@@ -81,6 +82,7 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, ur
 				with cut as (
 					update runs set state = cut_as, reason = cut_reason, finished = now(), lease_until = null
 					where state in ('building', 'deploying') and lease_until < now() and cut_as is not null),
+				open as materialized (select pg_try_advisory_xact_lock_shared(hashtextextended($5, 0)) as is_open),
 				waiting as (
 					select repository, (select max(s.started) from runs s where s.repository = w.repository) as served,
 						(select count(*) from runs b where b.state in ('building', 'deploying')
@@ -91,7 +93,7 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, ur
 					update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
 					where id = (
 						select r.id from runs r join waiting w on w.repository = r.repository join moves m on m.id = r.move
-						where r.state in ('queued', 'building', 'deploying')
+						where (select is_open from open) and r.state in ('queued', 'building', 'deploying')
 						and (r.state = 'queued' and r.not_before <= now() or r.lease_until < now())
 						and r.cut_as is null and ($4 = 0 or w.at_work < $4)
 						and not exists (
@@ -103,7 +105,7 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, ur
 						limit 1 for update of r skip locked)
 					returning *)
 				select `+runColumns+` from r join moves m on m.id = r.move join repositories g on g.id = m.repository`,
-			cut(owner, maxShort), lease, urls, s.perRepository).Query(func(rows pgx.Rows) (err error) {
+			cut(owner, maxShort), lease, urls, s.perRepository, s.alone()).Query(func(rows pgx.Rows) (err error) {
 			runs, err = pgx.CollectRows(rows, scanRun)
 			return err
 		})

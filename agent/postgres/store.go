@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/cleanup"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
@@ -47,6 +48,7 @@ var (
 	_ agent.Store     = (*Store)(nil)
 	_ agent.Records   = (*Store)(nil)
 	_ agent.Tellings  = (*Store)(nil)
+	_ cleanup.Records = (*Store)(nil)
 	_ pipeline.Ledger = (*Store)(nil)
 )
 
