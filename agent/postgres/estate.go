@@ -23,7 +23,7 @@ func (s *Store) Estate(ctx context.Context) (e cleanup.Estate, err error) {
 			if e.Images, err = collect(ctx, tx, scanKept, `
 				select id, key, repository, digest, coalesce(index_digest, ''), coalesce(base_image_digest, ''), greatest(published, lost_at),
 					coalesce((select sum(size) from image_blobs where image = images.id and own), 0)::bigint
-				from images where removed_at is null order by id`); err != nil {
+				from images where removed_at is null or lost_at is null order by id`); err != nil {
 				return err
 			}
 			if e.Tags, err = collect(ctx, tx, scanGivenTag, `

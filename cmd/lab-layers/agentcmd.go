@@ -131,7 +131,7 @@ func (f *agentFlags) check() (err error) {
 	if f.interval <= 0 {
 		return inputf("--interval must be more than 0")
 	}
-	if _, err := f.schedules.entries(new(agent.Agent)); err != nil {
+	if _, err := f.schedules.entries(new(agent.Agent), nil); err != nil {
 		return err
 	}
 	var urls []string
@@ -158,7 +158,8 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	}
 	defer endTraces()
 	a.Progress = a.Progress.And(traced)
-	entries, err := f.schedules.entries(a)
+	var s *stack
+	entries, err := f.schedules.entries(a, func(ctx context.Context) error { return f.schedules.clean(ctx, s, log) })
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	if listener != nil {
 		defer listener.Close()
 	}
-	s, err := f.stack.openStack(idle, log)
+	s, err = f.stack.openStack(idle, log)
 	if err != nil {
 		return err
 	}

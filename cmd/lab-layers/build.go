@@ -200,6 +200,11 @@ func (b *foreground) recorded(ctx context.Context, run *agent.Run) (agent.Verdic
 // images are recorded under their keys, but make no snapshot. The commit of a
 // ref gets its tags again, should somebody have moved them.
 func (b *foreground) unrecorded(ctx context.Context, run agent.Run, only []string) (agent.Verdict, error) {
+	end, err := b.stack.store.Building(ctx)
+	if err != nil {
+		return agent.Verdict{}, err
+	}
+	defer end()
 	if err := b.source.Fetch(ctx, run.Move.Ref, run.Move.New); err != nil {
 		return agent.Verdict{}, err
 	}

@@ -26,8 +26,9 @@ func TestHouse(t *testing.T) {
 		"agent/schedule":           {},
 		"agent/hook":               {"agent/web"},
 		"agent/traces":             {"agent", "layers", "pipeline"},
+		"agent/cleanup":            {"agent", "layers", "pipeline"},
 		"agent/web":                {"agent", "layers", "pipeline"},
-		"agent/postgres":           {"agent", "layers", "pipeline"},
+		"agent/postgres":           {"agent", "agent/cleanup", "layers", "pipeline"},
 		"agent/postgres/cluster":   {"pipeline/child"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()

@@ -34,24 +34,47 @@ func givenDatabase(flag string) string {
 // open opens the records: of a running agent, or of a private cluster that is
 // started for the while.
 func (f *recordFlags) open(ctx context.Context) (*postgres.Store, func(), error) {
+	store, _, closeStore, err := f.openLocked(ctx)
+	return store, closeStore, err
+}
+
+// openLocked also says whether this process has the data directory's lock until
+// the records are closed.
+func (f *recordFlags) openLocked(ctx context.Context) (store *postgres.Store, locked bool, closeStore func(), err error) {
 	if url := givenDatabase(f.databaseURL); url != "" {
-		return openStore(ctx, url)
+		store, closeStore, err = openStore(ctx, url)
+		return store, false, closeStore, err
 	}
-	var found started
-	data, err := os.ReadFile(filepath.Join(f.dataDir, startedFile))
-	if err != nil || json.Unmarshal(data, &found) != nil {
-		return nil, nil, inputf("%s has no records: name the agent's --data-dir or --database-url", f.dataDir)
+	found, err := f.started()
+	if err != nil {
+		return nil, false, nil, inputf("%s has no records: name the agent's --data-dir or --database-url", f.dataDir)
 	}
 	if !found.Private {
-		return nil, nil, inputf("the agent of %s was given its PostgreSQL: name it with --database-url or LAB_LAYERS_DATABASE_URL, too", f.dataDir)
+		return nil, false, nil, inputf("the agent of %s was given its PostgreSQL: name it with --database-url or LAB_LAYERS_DATABASE_URL, too", f.dataDir)
 	}
 	unlock, err := lockDataDir(f.dataDir)
 	if errors.As(err, new(inputError)) { // its agent is running
-		return openStore(ctx, found.DatabaseURL)
+		store, closeStore, err = openStore(ctx, found.DatabaseURL)
+		return store, false, closeStore, err
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
+	store, closeStore, err = f.openPrivate(ctx, unlock)
+	return store, true, closeStore, err
+}
+
+// started reads what the agent has told of its parts.
+func (f *recordFlags) started() (found started, err error) {
+	data, err := os.ReadFile(filepath.Join(f.dataDir, startedFile))
+	if err == nil {
+		err = json.Unmarshal(data, &found)
+	}
+	return found, err
+}
+
+// openPrivate starts the private cluster, and ends it and the lock at the end.
+func (f *recordFlags) openPrivate(ctx context.Context, unlock func()) (*postgres.Store, func(), error) {
 	var stops []func(context.Context)
 	url, err := startDatabase(ctx, f.dataDir, slog.New(slog.DiscardHandler), func(stop func(context.Context)) { stops = append(stops, stop) })
 	stop := func() {

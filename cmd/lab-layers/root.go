@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError{err} })
 	root.AddCommand(
 		newInit(), newValidate(), newPlan(), newReplay(), newHook(),
-		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newLogs(), newHistory(), newTrace(),
+		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newLogs(), newHistory(), newTrace(), newGC(),
 	)
 	markArgs(root)
 	return root

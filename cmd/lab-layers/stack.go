@@ -104,6 +104,9 @@ type stack struct {
 	// keychain has the registries' credentials.
 	keychain authn.Keychain
 	carrier  *agent.Carrier
+	client   *registry.Client
+	// sweep frees blobs of the embedded registry; nil without one.
+	sweep func(context.Context) (int64, error)
 	// checks ask the parts for a sign of life.
 	checks map[string]web.Check
 	found  started
@@ -118,6 +121,8 @@ type started struct {
 	// Private is true for a cluster that ends with the agent.
 	Private  bool   `json:"private"`
 	Registry string `json:"registry"`
+	// Embedded is true for a registry that only its agent writes to.
+	Embedded bool   `json:"embedded,omitempty"`
 	PID      int    `json:"pid"`
 	Owner    string `json:"owner"`
 	// Agent is the URL that the agent answers at; empty if it does not.
@@ -151,7 +156,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		s.stops = append(s.stops, stop)
 	}
 	databaseURL := givenDatabase(f.databaseURL)
-	found := started{Private: databaseURL == "", Registry: f.registry, PID: os.Getpid(), Owner: s.owner}
+	found := started{Private: databaseURL == "", Registry: f.registry, Embedded: f.registry == "", PID: os.Getpid(), Owner: s.owner}
 	addresses := f.buildkit
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -173,6 +178,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		if err != nil {
 			return err
 		}
+		s.sweep = own.Sweep
 		found.Registry, s.keychain = own.Host(), authn.NewMultiKeychain(own, authn.DefaultKeychain)
 		return nil
 	})
@@ -248,6 +254,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 	if err != nil {
 		return nil, err
 	}
+	s.client = client
 	secrets := map[string]buildkit.Secret{}
 	for id, file := range f.secrets {
 		secrets[id] = buildkit.Secret{File: file}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent/cleanup"
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	"github.com/lab-layers/lab-layers/pipeline/registry"
+)
+
+// cleanupFlags say what clean-up keeps.
+type cleanupFlags struct {
+	last          int
+	minAge, grace time.Duration
+}
+
+// add names the flags with a prefix.
+func (f *cleanupFlags) add(cmd *cobra.Command, prefix string) {
+	cmd.Flags().IntVar(&f.last, prefix+"keep", 20, "how many commits of each lasting ref, such as main, keep their images")
+	cmd.Flags().DurationVar(&f.minAge, prefix+"min-age", 24*time.Hour, "keep what was made or used since")
+	cmd.Flags().DurationVar(&f.grace, prefix+"grace", time.Hour, "how long the temporary tags of a deleted branch stay")
+}
+
+func (f *cleanupFlags) check(prefix string) error {
+	if f.last < 1 || f.minAge < 0 || f.grace < 0 {
+		return inputf("--%skeep must be at least 1, and --%smin-age and --%sgrace not less than 0", prefix, prefix, prefix)
+	}
+	return nil
+}
+
+// cleaner joins the parts. The sweep is the embedded registry's.
+func (f *cleanupFlags) cleaner(store *postgres.Store, client *registry.Client, prefix string, sweep func(context.Context) (int64, error), log *slog.Logger) *cleanup.Cleaner {
+	return &cleanup.Cleaner{
+		Records: store, Registry: client, Sweep: sweep, OnlyByDigest: registry.ErrOnlyByDigest, Log: log,
+		Policy: cleanup.Policy{Prefix: prefix, Last: f.last, MinAge: f.minAge, Grace: f.grace},
+	}
+}
+
+func newGC() *cobra.Command {
+	var g gc
+	output := format("table")
+	cmd := &cobra.Command{
+		Use:   "gc",
+		Short: "Remove from the registry what nothing refers to any more",
+		Long: `gc removes the temporary tags of deleted branches and those that expired; tags
+that name a commit whose images are not kept; and images that no ref, no commit
+to keep, no tag and no kept image refers to. Every deletion is told with its
+reason. With --dry-run it only tells.
+
+It waits for runs to end and lets none begin meanwhile. The registry that an agent
+started is written to by that agent alone: while it runs, "lab-layers agent --gc"
+cleans up, and gc does while it does not.`,
+		Example: `  lab-layers gc --dry-run
+  lab-layers gc --registry registry.example.org/lab --database-url postgres://lab@db/lab`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := g.keeps.check(""); err != nil {
+				return err
+			}
+			cleaner, end, err := g.open(cmd.Context(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			defer end()
+			do := cleaner.Clean
+			if g.dryRun {
+				do = cleaner.Plan
+			}
+			list, err := do(cmd.Context())
+			heading := []string{"KIND", "WHAT", "SIZE", "WHY"}
+			return errors.Join(err, printList(cmd.OutOrStdout(), output.json(), heading, list, deletionRow))
+		},
+	}
+	g.records.add(cmd)
+	g.keeps.add(cmd, "")
+	cmd.Flags().StringVar(&g.registry, "registry", "", "registry that the agent uses, as HOST or HOST/PREFIX (default: what it last used)")
+	cmd.Flags().StringSliceVar(&g.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
+	cmd.Flags().BoolVar(&g.dryRun, "dry-run", false, "only tell what would go, and why")
+	cmd.Flags().DurationVar(&g.wait, "wait", time.Minute, "how long to wait for the runs at work to end")
+	cmd.Flags().VarP(&output, "output", "o", "output format")
+	return cmd
+}
+
+func deletionRow(d cleanup.Deletion) []string {
+	what := d.What
+	if repository, digest, ok := strings.Cut(what, "@"); ok {
+		what = fmt.Sprintf("%s@%.19s", repository, digest)
+	}
+	size := ""
+	if d.Size > 0 {
+		size = bytesOf(d.Size)
+	}
+	why := d.Why
+	if d.Left != "" {
+		why = "left: " + d.Left
+	}
+	return []string{d.Kind, what, size, why}
+}
+
+// gc is one clean-up from the command line.
+type gc struct {
+	records   recordFlags
+	keeps     cleanupFlags
+	registry  string
+	plainHTTP []string
+	dryRun    bool
+	wait      time.Duration
+}
+
+// open brings up what the clean-up needs.
+func (g *gc) open(ctx context.Context, log *slog.Logger) (_ *cleanup.Cleaner, _ func(), err error) {
+	var stops []func(context.Context)
+	end := func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i](context.WithoutCancel(ctx))
+		}
+	}
+	defer func() {
+		if err != nil {
+			end()
+		}
+	}()
+	store, locked, closeStore, err := g.records.openLocked(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stops = append(stops, func(context.Context) { closeStore() })
+	prefix := g.registry
+	var keychain authn.Keychain = authn.DefaultKeychain
+	var sweep func(context.Context) (int64, error)
+	if prefix == "" {
+		found, err := g.records.started()
+		if err != nil {
+			return nil, nil, inputf("name the agent's --registry, or its --data-dir: %w", err)
+		}
+		prefix = found.Registry
+		if found.Embedded && !locked {
+			unlock, err := lockDataDir(g.records.dataDir)
+			switch {
+			case err == nil:
+				locked = true
+				stops = append(stops, func(context.Context) { unlock() })
+			case !errors.As(err, new(inputError)):
+				return nil, nil, err
+			case !g.dryRun:
+				return nil, nil, inputf(`the agent on %s is running, and only it may write to its registry: start it with --gc "0 4 * * *", or stop it for the while; --dry-run works`, g.records.dataDir)
+			}
+		}
+		if found.Embedded && locked {
+			own, err := startRegistry(ctx, g.records.dataDir, log, func(stop func(context.Context)) { stops = append(stops, stop) })
+			if err != nil {
+				return nil, nil, err
+			}
+			prefix, keychain, sweep = own.Host(), authn.NewMultiKeychain(own, authn.DefaultKeychain), own.Sweep
+		}
+	}
+	client, err := registry.New(registry.Options{PlainHTTP: g.plainHTTP, Keychain: keychain})
+	if err != nil {
+		return nil, nil, err
+	}
+	cleaner := g.keeps.cleaner(store, client, prefix, sweep, log)
+	cleaner.Patience = g.wait
+	return cleaner, end, nil
+}
