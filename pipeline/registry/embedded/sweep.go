@@ -34,6 +34,9 @@ func (r *Registry) Sweep(ctx context.Context) (freed int64, err error) {
 	if err := removeBrokenLinks(ctx, r.data); err != nil {
 		return 0, err
 	}
+	if _, err := os.Stat(filepath.Join(v2(r.data), "repositories")); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // nothing was ever pushed
+	}
 	before, err := sizeOfBlobs(ctx, r.data)
 	if err != nil {
 		return 0, err

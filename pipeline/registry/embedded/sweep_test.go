@@ -19,6 +19,7 @@ import (
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, Options{Dir: dir})
+	must(r.Sweep(t.Context())) // with nothing in it
 	parent := must(random.Image(50_000, 2))
 	child := must(mutate.AppendLayers(parent, must(random.Layer(100_000, "application/vnd.oci.image.layer.v1.tar+gzip"))))
 	index := must(random.Index(10_000, 1, 2))
