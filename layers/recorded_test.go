@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -33,9 +34,9 @@ func TestCompareRecorded(t *testing.T) {
 	}
 	at := func(version int) digest.Digest { return digest.FromString(fmt.Sprint(version)) }
 	versions := map[string]int{}
-	asked := 0
+	var asked atomic.Int32 // BuildKit asks side by side
 	planner := NewPlanner(func(_ context.Context, ref, platform string) (OutsideImage, bool, error) {
-		asked++
+		asked.Add(1)
 		return OutsideImage{Digest: at(versions[ref]), Config: unknownConfig(platform)}, true, nil
 	}, Settings{})
 	const debian, tools = "docker.io/library/debian:12", "docker.io/library/tools:latest"
@@ -66,10 +67,10 @@ func TestCompareRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		asked = 0
+		asked.Store(0)
 		before, err := planner.PlanBefore(t.Context(), tree, cfg, plan)
-		if err != nil || asked > 0 {
-			t.Fatalf("%s: %v; asked %d times", c.name, err, asked)
+		if err != nil || asked.Load() > 0 {
+			t.Fatalf("%s: %v; asked %d times", c.name, err, asked.Load())
 		}
 		if err := planner.CompareRecorded(t.Context(), recorded, before, plan); err != nil {
 			t.Fatal(err)

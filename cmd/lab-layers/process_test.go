@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,8 +82,14 @@ func (a *process) signal(s syscall.Signal) {
 
 // drain reads the log to its end.
 func (a *process) drain() {
-	for range a.lines {
+	for line := range a.lines {
+		a.log = append(a.log, line)
 	}
+}
+
+// said reports whether the log that was read has a text.
+func (a *process) said(text string) bool {
+	return slices.ContainsFunc(a.log, func(line string) bool { return strings.Contains(line, text) })
 }
 
 // kill ends the agent as a power cut would, and checks that nothing of it runs

@@ -105,6 +105,7 @@ func (m *managed) replica(name string) *program {
 	m.Helper()
 	p := newProgram(m.lab)
 	p.data += name
+	p.database = m.database
 	p.args = []string{
 		"agent", "--repo", m.remote, "--interval", "100ms", "--listen", "127.0.0.1:0", "--data-dir", p.data,
 		"--database-url", m.database, "--registry", m.registry, "--buildkit", shared.address,
