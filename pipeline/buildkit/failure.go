@@ -60,8 +60,9 @@ func (s shortened) Unwrap() error { return s.error }
 //   - a RUN that cannot begin is, if what it asks for is not there: a program,
 //     a secret, a mount's source, a user; any other trouble to begin is not;
 //   - a COPY, ADD or WORKDIR is, as it only moves files about, but not if space
-//     ran out, the connection went, or the image that it stands on cannot be
-//     pulled, which is done at the first step that needs it;
+//     ran out, the connection went, the image that it stands on cannot be
+//     pulled, which is done at the first step that needs it, or the daemon has
+//     no place for its result, as after a kill that left one half made;
 //   - an image, a git repository or a URL that cannot be had is not, nor is
 //     anything else.
 func mistake(err error, op *pb.Op, tail []string) bool {
@@ -83,7 +84,8 @@ func mistake(err error, op *pb.Op, tail []string) bool {
 		})
 	case *pb.Op_File:
 		return code != codes.Unavailable && code != codes.Canceled && code != codes.DeadlineExceeded &&
-			code != codes.ResourceExhausted && code != codes.Internal && !pulling.MatchString(err.Error())
+			code != codes.ResourceExhausted && code != codes.Internal &&
+			!pulling.MatchString(err.Error()) && !snapshotting.MatchString(err.Error())
 	}
 	return false
 }
@@ -111,6 +113,10 @@ var notThere = []string{": not found", "no SSH key", "no such file or directory"
 
 // pulling is containerd's words for what goes wrong with a registry.
 var pulling = regexp.MustCompile(`httpReadSeeker: |failed to do request: |unexpected status from \w+ request`)
+
+// snapshotting is BuildKit's words for a file system that it could not make for
+// a step (cache/manager.go).
+var snapshotting = regexp.MustCompile(`(^|: )failed to prepare \S* as \w+: `)
 
 func noSpace(text string) bool {
 	text = strings.ToLower(text)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/pipeline"
@@ -216,5 +217,19 @@ func TestCancel(t *testing.T) {
 	// Its place is free again.
 	for range 5 {
 		mustBuild(t, b, order(t, solvable(t, "FROM parent\nRUN true\n", memFS{}, parent, byContent)))
+	}
+}
+
+// TestNoPlaceForAResult has what a killed daemon left be in the way of a step.
+func TestNoPlaceForAResult(t *testing.T) {
+	op := &pb.Op{Op: &pb.Op_File{}}
+	for text, want := range map[string]bool{
+		"failed to solve: failed to prepare  as r9pp5px1: failed to rename: rename /snapshots/new-2 /snapshots/117: file exists": false,
+		"failed to prepare sha256:ab as r9pp5px1: file exists":                                                                   false,
+		`failed to solve: "/failed to prepare": not found`:                                                                       true,
+	} {
+		if got := mistake(errors.New(text), op, nil); got != want {
+			t.Errorf("%s: a mistake: %v", text, got)
+		}
 	}
 }
