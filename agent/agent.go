@@ -135,10 +135,7 @@ const longestPause = time.Minute
 
 // backoff doubles an interval for each failure, up to the longest pause.
 func backoff(interval time.Duration, failures int) time.Duration {
-	for range min(failures, 16) {
-		interval = min(2*interval, max(interval, longestPause))
-	}
-	return interval
+	return backoffTo(interval, failures, max(interval, longestPause))
 }
 
 // wait ends with the pause, a wake-up or the context; a nil wake never comes.
@@ -220,6 +217,7 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	for _, source := range a.Sources {
 		urls = append(urls, source.URL())
 	}
+	asked := time.Now()
 	run, err := a.Store.Claim(ctx, a.Owner, Lease, urls...)
 	if err != nil || run == nil {
 		return false, err
@@ -227,7 +225,7 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	signal(a.work) // there may be more for others
 	log := a.Log.With("run", run.ID, "repository", run.Move.URL, "ref", run.Move.Ref, "commit", run.Move.New.Short())
 	log.Info("run started", "attempt", run.Attempt)
-	verdict, err := a.carry(ctx, a.source(run.Move.URL), *run)
+	verdict, err := a.carry(ctx, a.source(run.Move.URL), *run, asked)
 	if err == nil {
 		err = a.finish(ctx, *run, verdict)
 	}
@@ -250,9 +248,9 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	return true, a.release(ctx, *run, pause, err)
 }
 
-// carry carries a run out under its claim. Where that was cut off, the error
-// is the cause.
-func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, error) {
+// carry carries a run out under its claim, which was asked for at a time. Where
+// that was cut off, the error is the cause.
+func (a *Agent) carry(ctx context.Context, source Source, run Run, asked time.Time) (Verdict, error) {
 	trunk, err := FindTrunk(ctx, a.Store, run.Move.Repository)
 	if err != nil {
 		return Verdict{}, err
@@ -264,7 +262,7 @@ func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, err
 		defer stop()
 	}
 	ctx, cut := context.WithCancelCause(ctx)
-	claim := newClaim(a.Store, run.ID, a.Owner)
+	claim := newClaim(a.Store, run.ID, a.Owner, asked)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { claim.keep(ctx, &a.news, cut) })
 	defer keeper.Wait()

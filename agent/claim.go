@@ -23,11 +23,12 @@ type claim struct {
 	owner string
 
 	mu    sync.Mutex
-	until time.Time // the lease, by our own clock, which started later
+	until time.Time // the lease, by our own clock, from before it was asked for
 }
 
-func newClaim(store Store, run RunID, owner string) *claim {
-	return &claim{store: store, run: run, owner: owner, until: time.Now().Add(Lease)}
+// newClaim is a claim that was asked for at a time of our own clock.
+func newClaim(store Store, run RunID, owner string, asked time.Time) *claim {
+	return &claim{store: store, run: run, owner: owner, until: asked.Add(Lease)}
 }
 
 // keep prolongs the claim until the context ends, and cuts the run off if it is
