@@ -31,7 +31,7 @@ func (s *stages) replace(i int, args map[string]argument) []byte {
 	first, last := s.lines(i)
 	stays := make(map[int][]byte)
 	if args != nil {
-		left := s.argumentsBelow(i)
+		left := s.argumentNames(s.below(i))
 		for _, cmd := range s.list[i].Commands {
 			switch cmd := cmd.(type) {
 			case *instructions.ArgCommand:
@@ -87,10 +87,11 @@ func (s *stages) lines(i int) (first, last int) {
 	return first, last
 }
 
-// argumentsBelow are the ARG names of the stages that stage i stands on.
-func (s *stages) argumentsBelow(i int) []string {
+// argumentNames are the ARG names of stage i and of those that it stands on;
+// there are none below the lowest.
+func (s *stages) argumentNames(i int) []string {
 	var names []string
-	for j := s.below(i); j >= 0; j = s.below(j) {
+	for j := i; j >= 0; j = s.below(j) {
 		for _, cmd := range s.list[j].Commands {
 			if cmd, ok := cmd.(*instructions.ArgCommand); ok {
 				for _, arg := range cmd.Args {
@@ -127,14 +128,7 @@ func (s *stages) argumentLine(names []string, args map[string]argument) []byte {
 // that stage.
 func (s *stages) arguments(ctx context.Context, i int, made source, given map[string]string, outside Outside) (map[string]argument, error) {
 	args := map[string]argument{}
-	names := s.argumentsBelow(i)
-	for _, cmd := range s.list[i].Commands {
-		if cmd, ok := cmd.(*instructions.ArgCommand); ok {
-			for _, arg := range cmd.Args {
-				names = append(without(names, arg.Key), arg.Key)
-			}
-		}
-	}
+	names := s.argumentNames(i)
 	if len(names) == 0 {
 		return args, nil
 	}

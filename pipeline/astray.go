@@ -18,7 +18,7 @@ type Stray struct {
 func (p *Pipeline) Astray(ctx context.Context, tags []Tagged) ([]Stray, error) {
 	found := make([]*Stray, len(tags))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
+	group.SetLimit(lookups)
 	for i, t := range tags {
 		group.Go(func() error {
 			d, ok, err := p.Registry.Digest(ctx, p.repository(t.Layer), t.Name)

@@ -34,9 +34,9 @@ type Builder interface {
 	// Build makes the image and pushes it by digest. Progress may be nil; it
 	// is called from one goroutine at a time. The error is a *BuildError if an
 	// instruction of the Dockerfile failed (the user's mistake, unless it is
-	// Doubtful); any other is the infrastructure's. A cancelled context cancels the build and its
-	// cause is returned. With an error, Built has the steps, the log and the
-	// times of what ran, and no digest.
+	// Doubtful); any other is the infrastructure's. A cancelled context cancels
+	// the build and its cause is returned. With an error, Built has the steps,
+	// the log and the times of what ran, and no digest.
 	Build(ctx context.Context, order Order, progress func(Event)) (Built, error)
 }
 

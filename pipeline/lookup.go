@@ -33,7 +33,7 @@ func (p *Pipeline) Images(ctx context.Context, plan *layers.Plan, set layers.Tag
 		looked[layer.Name], at[layer.Name] = make(chan struct{}), i
 	}
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
+	group.SetLimit(lookups)
 	for i, layer := range plan.Layers {
 		if layer.Key == "" {
 			close(looked[layer.Name])

@@ -42,7 +42,7 @@ func Tell(ctx context.Context, client *http.Client, t Target, commits map[string
 		if err != nil {
 			return told, err
 		}
-		req.Header.Set("X-Signature-256", web.Sign(secret, body))
+		req.Header.Set(web.SignatureHeader, web.Sign(secret, body))
 	}
 	res, err := client.Do(req)
 	if err != nil {

@@ -56,21 +56,20 @@ func (s *Store) Cancel(ctx context.Context, run agent.RunID, reason string) erro
 // Retry queues a run for what a finished one was about. The error is a
 // [Refusal] if its ref has moved on, or has a run that has not ended.
 func (s *Store) Retry(ctx context.Context, id agent.RunID) (*agent.Run, error) {
-	runs, err := read(ctx, s, scanRun, "select "+runColumns+` from runs r
-		join moves m on m.id = r.move join repositories g on g.id = m.repository where r.id = $1`, id)
+	old, err := s.Run(ctx, id)
 	switch {
 	case err != nil:
-	case len(runs) == 0:
+	case old == nil:
 		err = Refusal{"there is no such run"}
-	case !runs[0].State.Final():
-		err = Refusal{fmt.Sprintf("it is %s and has not ended", runs[0].State)}
+	case !old.State.Final():
+		err = Refusal{fmt.Sprintf("it is %s and has not ended", old.State)}
 	default:
-		run, err := s.Again(ctx, runs[0].Move)
+		run, err := s.Again(ctx, old.Move)
 		if err != nil || run != nil {
 			return run, err
 		}
 		return nil, fmt.Errorf("retry run %d: %w", id, Refusal{
-			fmt.Sprintf("%s has moved on from %s, or another run of it has not ended", runs[0].Move.Ref, runs[0].Move.New.Short())})
+			fmt.Sprintf("%s has moved on from %s, or another run of it has not ended", old.Move.Ref, old.Move.New.Short())})
 	}
 	return nil, fmt.Errorf("retry run %d: %w", id, err)
 }

@@ -95,10 +95,7 @@ func (s *Store) publish(ctx context.Context, i pipeline.Image) (winner pipeline.
 // Forget marks an image that counts no more, as the registry has lost it or what
 // it stands on: its key is free for another, and history keeps its record.
 func (s *Store) Forget(ctx context.Context, key layers.Key, d digest.Digest) error {
-	err := again(ctx, repeatable, func() error {
-		_, err := s.pool.Exec(ctx, "update images set lost_at = now() where key = $1 and digest = $2 and lost_at is null", key, d)
-		return err
-	})
+	err := s.write(ctx, "update images set lost_at = now() where key = $1 and digest = $2 and lost_at is null", key, d)
 	if err != nil {
 		return fmt.Errorf("forget the image of %s: %w", key, err)
 	}

@@ -11,10 +11,7 @@ import (
 
 // Condemn makes images count no more, by their ids: no run reuses them.
 func (s *Store) Condemn(ctx context.Context, images []int64) error {
-	err := again(ctx, repeatable, func() error {
-		_, err := s.pool.Exec(ctx, "update images set lost_at = now() where id = any($1) and lost_at is null", images)
-		return err
-	})
+	err := s.write(ctx, "update images set lost_at = now() where id = any($1) and lost_at is null", images)
 	if err != nil {
 		return fmt.Errorf("condemn %d images: %w", len(images), err)
 	}
@@ -38,10 +35,7 @@ func (s *Store) Removed(ctx context.Context, images []int64) error {
 
 // Untagged notes that a tag is gone.
 func (s *Store) Untagged(ctx context.Context, tag cleanup.Tag) error {
-	err := again(ctx, repeatable, func() error {
-		_, err := s.pool.Exec(ctx, "delete from tags where repository = $1 and name = $2 and digest = $3", tag.Repository, tag.Name, tag.Digest)
-		return err
-	})
+	err := s.write(ctx, "delete from tags where repository = $1 and name = $2 and digest = $3", tag.Repository, tag.Name, tag.Digest)
 	if err != nil {
 		return fmt.Errorf("record that %s:%s is gone: %w", tag.Repository, tag.Name, err)
 	}

@@ -126,6 +126,14 @@ func (s *Store) transact(ctx context.Context, r repetition, work func(pgx.Tx) er
 	})
 }
 
+// write does what has no other effect when it is done twice.
+func (s *Store) write(ctx context.Context, sql string, args ...any) error {
+	return again(ctx, repeatable, func() error {
+		_, err := s.pool.Exec(ctx, sql, args...)
+		return err
+	})
+}
+
 // read asks one question and collects the answer's rows.
 func read[T any](ctx context.Context, s *Store, row pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
 	err = again(ctx, repeatable, func() error {

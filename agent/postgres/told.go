@@ -147,11 +147,8 @@ func (s *Store) Estimates(ctx context.Context, repository agent.RepositoryID) (m
 // Told records that a target was told that a run is in a state, and gives the
 // run back.
 func (s *Store) Told(ctx context.Context, target string, run agent.RunID, state agent.State) error {
-	err := again(ctx, repeatable, func() error {
-		_, err := s.pool.Exec(ctx, `update told set state = $3, at = now(), busy = false, attempt = 0, not_before = now()
+	err := s.write(ctx, `update told set state = $3, at = now(), busy = false, attempt = 0, not_before = now()
 			where run = $1 and target = $2`, run, cut(target, maxShort), state)
-		return err
-	})
 	if err != nil {
 		return fmt.Errorf("record what was told of run %d: %w", run, err)
 	}
@@ -161,11 +158,8 @@ func (s *Store) Told(ctx context.Context, target string, run agent.RunID, state 
 // Unheard gives back a run of which a target could not be told, not to be taken
 // before a while.
 func (s *Store) Unheard(ctx context.Context, target string, run agent.RunID, after time.Duration) error {
-	err := again(ctx, repeatable, func() error {
-		_, err := s.pool.Exec(ctx, `update told set busy = false, not_before = now() + $3
+	err := s.write(ctx, `update told set busy = false, not_before = now() + $3
 			where run = $1 and target = $2`, run, cut(target, maxShort), after)
-		return err
-	})
 	if err != nil {
 		return fmt.Errorf("record what was not told of run %d: %w", run, err)
 	}

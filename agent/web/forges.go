@@ -136,7 +136,7 @@ func (gitea) read(header http.Header, payload []byte) (delivery, error) {
 type generic struct{}
 
 func (generic) proof(header http.Header, body []byte) func(string) bool {
-	signature, ok := strings.CutPrefix(header.Get("X-Signature-256"), "sha256=")
+	signature, ok := strings.CutPrefix(header.Get(SignatureHeader), "sha256=")
 	if !ok {
 		return nil
 	}
@@ -174,7 +174,10 @@ func mac(secret string, body []byte) []byte {
 	return m.Sum(nil)
 }
 
-// Sign gives the X-Signature-256 header of a generic delivery.
+// SignatureHeader has what [Sign] gives.
+const SignatureHeader = "X-Signature-256"
+
+// Sign gives the signature of a generic delivery.
 func Sign(secret string, body []byte) string {
 	return "sha256=" + hex.EncodeToString(mac(secret, body))
 }

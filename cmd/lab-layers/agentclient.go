@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,9 +44,18 @@ func (f *clientFlags) client(dataDir string) (*agentClient, error) {
 	return c, err
 }
 
-func checkAgentURL(address string) error {
+// bareURL reads the URL of a site: with a scheme, a host and a path at most. It
+// is nil for any other.
+func bareURL(address string) *url.URL {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil
+	}
+	return u
+}
+
+func checkAgentURL(address string) error {
+	if bareURL(address) == nil {
 		return inputf("--agent must be a URL such as http://127.0.0.1:7070, with no user or password")
 	}
 	return nil
@@ -56,9 +63,8 @@ func checkAgentURL(address string) error {
 
 // runningAgent is the URL of the agent on a data directory.
 func runningAgent(dataDir string) (string, error) {
-	var found started
-	data, err := os.ReadFile(filepath.Join(dataDir, startedFile))
-	if err != nil || json.Unmarshal(data, &found) != nil {
+	found, err := readStarted(dataDir)
+	if err != nil {
 		return "", inputf("no agent works on %s: name its --data-dir, or its URL with --agent", dataDir)
 	}
 	if found.Agent == "" {

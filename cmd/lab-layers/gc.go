@@ -137,7 +137,7 @@ func (g *gc) open(ctx context.Context, log *slog.Logger) (_ *cleanup.Cleaner, _ 
 	var keychain authn.Keychain = authn.DefaultKeychain
 	var sweep func(context.Context) (int64, error)
 	if prefix == "" {
-		found, err := g.records.started()
+		found, err := readStarted(g.records.dataDir)
 		if err != nil {
 			return nil, nil, inputf("name the agent's --registry, or its --data-dir: %w", err)
 		}

@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +43,7 @@ func (f *recordFlags) openLocked(ctx context.Context) (store *postgres.Store, lo
 		store, closeStore, err = openStore(ctx, url)
 		return store, false, closeStore, err
 	}
-	found, err := f.started()
+	found, err := readStarted(f.dataDir)
 	if err != nil {
 		return nil, false, nil, inputf("%s has no records: name the agent's --data-dir or --database-url", f.dataDir)
 	}
@@ -62,15 +60,6 @@ func (f *recordFlags) openLocked(ctx context.Context) (store *postgres.Store, lo
 	}
 	store, closeStore, err = f.openPrivate(ctx, unlock)
 	return store, true, closeStore, err
-}
-
-// started reads what the agent has told of its parts.
-func (f *recordFlags) started() (found started, err error) {
-	data, err := os.ReadFile(filepath.Join(f.dataDir, startedFile))
-	if err == nil {
-		err = json.Unmarshal(data, &found)
-	}
-	return found, err
 }
 
 // openPrivate starts the private cluster, and ends it and the lock at the end.

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,15 +20,12 @@ import (
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
-	"github.com/lab-layers/lab-layers/agent/postgres/cluster"
 	"github.com/lab-layers/lab-layers/agent/web"
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 	"github.com/lab-layers/lab-layers/pipeline/buildkit"
-	"github.com/lab-layers/lab-layers/pipeline/buildkit/daemon"
 	"github.com/lab-layers/lab-layers/pipeline/inventory"
 	"github.com/lab-layers/lab-layers/pipeline/registry"
-	"github.com/lab-layers/lab-layers/pipeline/registry/embedded"
 )
 
 // stackFlags say which parts are given; the others are started.
@@ -113,24 +108,6 @@ type stack struct {
 	stops  []func(context.Context)
 }
 
-// started is what other commands on this machine need to find the parts.
-type started struct {
-	// DatabaseURL is a private cluster's. That of a given one may hold a
-	// password, and is written down nowhere.
-	DatabaseURL string `json:"database_url,omitempty"`
-	// Private is true for a cluster that ends with the agent.
-	Private  bool   `json:"private"`
-	Registry string `json:"registry"`
-	// Embedded is true for a registry that only its agent writes to.
-	Embedded bool   `json:"embedded,omitempty"`
-	PID      int    `json:"pid"`
-	Owner    string `json:"owner"`
-	// Agent is the URL that the agent answers at; empty if it does not.
-	Agent string `json:"agent,omitempty"`
-}
-
-const startedFile = "started.json"
-
 // openStack brings up what is not given. Close it in any case but an error.
 func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack, err error) {
 	s := &stack{owner: owner()}
@@ -209,40 +186,6 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 	}
 	log.Info("ready", "registry", found.Registry, "data_dir", f.dataDir, "took", time.Since(began).Round(time.Millisecond))
 	return s, nil
-}
-
-// tell writes down for other commands where the parts are.
-func (s *stack) tell(dataDir string) error {
-	data, err := json.Marshal(s.found)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dataDir, startedFile), data, 0o600)
-}
-
-// inherit puts back into the queue what the last process on the data directory
-// was killed at. It need not wait for the claims to lapse: as the lock is ours,
-// that process is dead.
-func (s *stack) inherit(ctx context.Context, dataDir string) error {
-	var last started
-	data, err := os.ReadFile(filepath.Join(dataDir, startedFile))
-	if err != nil || json.Unmarshal(data, &last) != nil || last.Owner == "" {
-		return nil // the claims lapse by themselves
-	}
-	runs, err := s.store.Runs(ctx, 1000)
-	if err != nil {
-		return err
-	}
-	for _, run := range runs {
-		if run.State.Final() || run.State == agent.Queued {
-			continue
-		}
-		err := s.store.Release(ctx, run.ID, last.Owner, 0, "the agent was killed")
-		if err != nil && !errors.Is(err, agent.ErrLost) { // that one is another agent's
-			return err
-		}
-	}
-	return nil
 }
 
 // carrier joins the implementations.
@@ -342,60 +285,4 @@ func lockDataDir(dir string) (unlock func(), err error) {
 		return nil, inputf("another lab-layers works on %s: stop it, or name another --data-dir", dir)
 	}
 	return func() { file.Close() }, nil
-}
-
-func startDatabase(ctx context.Context, dataDir string, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
-	log = log.With("part", "postgresql")
-	c, err := cluster.Start(ctx, cluster.Options{DataDir: filepath.Join(dataDir, "postgresql"), Logger: log})
-	if err != nil {
-		return "", fmt.Errorf("start PostgreSQL: %w", err)
-	}
-	onStop(keep(func(ctx context.Context) { cluster.Keep(ctx, c, lost(log)) }))
-	return c.URL(), nil
-}
-
-func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop func(func(context.Context))) (*embedded.Registry, error) {
-	r, err := embedded.Start(ctx, embedded.Options{Dir: filepath.Join(dataDir, "registry"), Logger: log.With("part", "registry")})
-	if err != nil {
-		return nil, fmt.Errorf("start the registry: %w", err)
-	}
-	onStop(func(ctx context.Context) { _ = r.Stop(ctx) })
-	return r, nil
-}
-
-func (f *stackFlags) startBuildKit(ctx context.Context, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
-	options := daemon.Options{
-		Root: filepath.Join(f.dataDir, "buildkit"), Network: f.network, PlainHTTP: f.plainHTTP,
-		CacheSize: f.cacheSize, CgroupParent: f.cgroup,
-		// One Dockerfile may have a thousand stages that could run at once.
-		Parallelism: max(f.parallel, runtime.NumCPU()),
-		Logger:      log.With("part", "buildkit"),
-	}
-	if err := options.Check(); err != nil {
-		return "", inputError{err}
-	}
-	d, err := daemon.Start(ctx, options)
-	if err != nil {
-		return "", fmt.Errorf("start BuildKit: %w", err)
-	}
-	onStop(keep(func(ctx context.Context) { daemon.Keep(ctx, d, lost(options.Logger)) }))
-	return d.Address(), nil
-}
-
-// keep runs a supervisor until the returned function is called.
-func keep(supervise func(context.Context)) (stop func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		supervise(ctx)
-	}()
-	return func(context.Context) {
-		cancel()
-		<-done
-	}
-}
-
-func lost(log *slog.Logger) func(error) {
-	return func(err error) { log.Warn("it ended and is started again", "error", err) }
 }

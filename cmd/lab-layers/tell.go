@@ -135,8 +135,8 @@ func (f *tellFlags) link() (func(agent.Run) string, error) {
 	if f.publicURL == "" {
 		return nil, nil
 	}
-	u, err := url.Parse(f.publicURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	u := bareURL(f.publicURL)
+	if u == nil {
 		return nil, inputf("--public-url: it looks like https://labs.example.org")
 	}
 	return func(run agent.Run) string { return u.JoinPath("api/v1/runs", fmt.Sprint(run.ID)).String() }, nil
