@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -158,5 +161,25 @@ func TestAgainGivesUp(t *testing.T) {
 			t.Errorf("%v: %d tries, %v", c.err, tries, err)
 		}
 		cancel()
+	}
+}
+
+// TestSilentHost connects to one that takes connections and says nothing.
+func TestSilentHost(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	url := "postgres://lab:topsecret@" + listener.Addr().String() + "/lab"
+	for named, want := range map[string]time.Duration{"": 10 * time.Second, "?connect_timeout=3": 3 * time.Second} {
+		config, err := Options{Schema: "lab_layers"}.config(url + named)
+		if err != nil || config.ConnConfig.ConnectTimeout != want {
+			t.Errorf("%q gives %v, %v", named, config.ConnConfig.ConnectTimeout, err)
+		}
+	}
+	_, err = Open(t.Context(), url+"?connect_timeout=1", Options{})
+	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "topsecret") {
+		t.Errorf("%v", err)
 	}
 }

@@ -15,11 +15,16 @@ var migrations embed.FS
 
 // migrate brings the schema up to date, one program at a time.
 func (s *Store) migrate(ctx context.Context) error {
-	return s.migrateTo(ctx, (*migrate.Migrator).Migrate)
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	return s.migrateBy(ctx, files, (*migrate.Migrator).Migrate)
 }
 
-// migrateTo has the migrator go as far as it is told.
-func (s *Store) migrateTo(ctx context.Context, migration func(*migrate.Migrator, context.Context) error) error {
+// migrateBy has the migrator go as far as it is told by the migrations that a
+// program knows.
+func (s *Store) migrateBy(ctx context.Context, files fs.FS, migration func(*migrate.Migrator, context.Context) error) error {
 	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -37,10 +42,6 @@ func (s *Store) migrateTo(ctx context.Context, migration func(*migrate.Migrator,
 	if err != nil {
 		return err
 	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
 	if err := migrator.LoadMigrations(files); err != nil {
 		return err
 	}
@@ -49,9 +50,22 @@ func (s *Store) migrateTo(ctx context.Context, migration func(*migrate.Migrator,
 		return err
 	}
 	if known := int32(len(migrator.Migrations)); version > known {
-		return fmt.Errorf("schema %s is at version %d and this program knows up to %d: a newer lab-layers works on this database, use that one", s.schema, version, known)
+		return s.checkSupport(ctx, conn, version, known)
 	}
 	return migration(migrator, ctx)
+}
+
+// checkSupport reports whether a program that knows the schema up to a version
+// may work with it at a newer one, as it is: what came since only adds.
+func (s *Store) checkSupport(ctx context.Context, conn *pgx.Conn, version, known int32) error {
+	var oldest int32
+	if err := conn.QueryRow(ctx, "select oldest from schema_support").Scan(&oldest); err != nil {
+		return err
+	}
+	if known < oldest {
+		return fmt.Errorf("schema %s is at version %d, for programs that know it up to %d at least, and this one knows it up to %d: a newer lab-layers works on this database, use that one", s.schema, version, oldest, known)
+	}
+	return nil
 }
 
 // createSchema needs the right to do so only where there is no schema yet.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/jackc/tern/v2/migrate"
 	"github.com/opencontainers/go-digest"
@@ -31,10 +33,8 @@ func TestMigrations(t *testing.T) {
 				t.Fatal(err)
 			}
 			for version := 1; version <= from; version++ {
-				err := s.migrateTo(t.Context(), func(m *migrate.Migrator, ctx context.Context) error {
-					return m.MigrateTo(ctx, int32(version))
-				})
-				if err != nil {
+				migrate := func(m *migrate.Migrator, ctx context.Context) error { return m.MigrateTo(ctx, int32(version)) }
+				if err := s.migrateBy(t.Context(), os.DirFS("migrations"), migrate); err != nil {
 					t.Fatal(err)
 				}
 				written, err := os.ReadFile(fmt.Sprintf("testdata/written/%03d.sql", version))
@@ -53,6 +53,65 @@ func TestMigrations(t *testing.T) {
 			}
 			checkWritten(t, mustOpen(t, shared.URL(), schema))
 		})
+	}
+}
+
+// TestNewerSchema starts a program on records that a newer one has moved on, as
+// when a replica is restarted in the midst of an upgrade.
+func TestNewerSchema(t *testing.T) {
+	s := newStore(t)
+	next := moveOn(t, s, "alter table runs add column colour text; create table colours (name text)")
+	older := mustOpen(t, shared.URL(), s.schema)
+	push(t, older, "refs/heads/main", "", "a")
+	run := mustClaim(t, older, "older")
+	if err := older.Finish(t.Context(), "older", verdict(run, lab(t, older, nil), "bert")); err != nil {
+		t.Error(err)
+	}
+	if got := must[*agent.RunSummary](t)(older.Run(t.Context(), run.ID)); got.State != agent.Succeeded || got.Built != 1 {
+		t.Errorf("the run is %+v", got)
+	}
+	if n := count(t, s, "select version from schema_version"); n != next {
+		t.Errorf("the older program left version %d", n)
+	}
+}
+
+func TestTooNewSchema(t *testing.T) {
+	s := newStore(t)
+	known := count(t, s, "select version from schema_version")
+	next := moveOn(t, s, fmt.Sprintf("update schema_support set oldest = %d", known+1))
+	_, err := Open(t.Context(), shared.URL(), Options{Schema: s.schema})
+	want := fmt.Sprintf("is at version %d, for programs that know it up to %d at least, and this one knows it up to %d: a newer lab-layers", next, next, known)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v\nis to have: %s", err, want)
+	}
+}
+
+// moveOn does to the records what a program with one more migration does at its
+// start, and returns the version.
+func moveOn(t *testing.T, s *Store, sql string) int {
+	t.Helper()
+	files := fstest.MapFS{}
+	for _, file := range must[[]string](t)(filepath.Glob("migrations/*.sql")) {
+		files[filepath.Base(file)] = &fstest.MapFile{Data: must[[]byte](t)(os.ReadFile(file))}
+	}
+	next := len(files) + 1
+	files[fmt.Sprintf("%03d_next.sql", next)] = &fstest.MapFile{Data: []byte(sql)}
+	if err := s.migrateBy(t.Context(), files, (*migrate.Migrator).Migrate); err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+var takesAway = regexp.MustCompile(`(?i)\b(drop\s+(table|column|view|domain|type)|rename|alter\s+column\s+\S+\s+(type|set\s+not\s+null))\b`)
+
+// TestSupport has whoever takes something away say which programs may still work
+// without it.
+func TestSupport(t *testing.T) {
+	for _, file := range must[[]string](t)(filepath.Glob("migrations/*.sql")) {
+		text := string(must[[]byte](t)(os.ReadFile(file)))
+		if filepath.Base(file) > "006" && takesAway.MatchString(text) && !strings.Contains(text, "update schema_support set oldest = ") {
+			t.Errorf("%s takes something away: say with \"update schema_support set oldest = N\" from which version on programs do without it", file)
+		}
 	}
 }
 

@@ -9,9 +9,7 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -52,10 +50,9 @@ var (
 	_ pipeline.Ledger = (*Store)(nil)
 )
 
-var schemaName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,47}$`)
-
 // Open connects to a database and brings its schema up to date. Several may do
-// so at once. A schema that a newer program has changed is refused.
+// so at once. A schema that a newer program has changed is left as it is, and
+// refused only if it lacks what this program needs.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	s, err := open(ctx, url, o)
 	if err != nil {
@@ -68,31 +65,9 @@ func open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Schema == "" {
 		o.Schema = "lab_layers"
 	}
-	if !schemaName.MatchString(o.Schema) {
-		return nil, fmt.Errorf("schema %q: not a lower-case name of at most 48 characters", o.Schema)
-	}
-	config, err := pgxpool.ParseConfig(url)
+	config, err := o.config(url)
 	if err != nil {
-		// The error quotes the URL, which may hold a password.
-		return nil, errors.New("the database URL is malformed; it looks like postgres://USER:PASSWORD@HOST:PORT/DATABASE")
-	}
-	config.MaxConns = 10
-	if o.MaxConns > 0 {
-		config.MaxConns = o.MaxConns
-	}
-	for name, value := range map[string]string{
-		"application_name":              "lab-layers",
-		"search_path":                   o.Schema,
-		"timezone":                      "UTC",
-		"jit":                           "off", // it costs more than these queries take
-		"default_transaction_isolation": "read committed",
-		// Plans are kept, and the first are made while the tables are empty:
-		// they must be those for full ones.
-		"enable_seqscan":                      "off",
-		"plan_cache_mode":                     "force_generic_plan",
-		"idle_in_transaction_session_timeout": "60000", // ms
-	} {
-		config.ConnConfig.RuntimeParams[name] = value
+		return nil, err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

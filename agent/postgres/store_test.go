@@ -45,18 +45,6 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-func TestNewerDatabase(t *testing.T) {
-	schema := newSchema()
-	s := mustOpen(t, shared.URL(), schema)
-	if _, err := s.pool.Exec(t.Context(), "update schema_version set version = 999"); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), shared.URL(), Options{Schema: schema})
-	if err == nil || !strings.Contains(err.Error(), "is at version 999 and this program knows up to ") {
-		t.Errorf("open says: %v", err)
-	}
-}
-
 // TestForeignEncoding has a database that cannot hold every text.
 func TestForeignEncoding(t *testing.T) {
 	s := newStore(t)
