@@ -22,14 +22,15 @@ type place struct {
 }
 
 // find asks git, as core.hooksPath may lead elsewhere. environ is that of git,
-// whose own variables are left out: they could name another repository.
+// without git's own variables, which could name another repository, and ours,
+// which may be secrets.
 func find(ctx context.Context, dir string, environ []string) (p place, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return p, err
 	}
 	clean := []string{"GIT_CEILING_DIRECTORIES=" + filepath.Dir(dir)} // what is around it is another repository
 	for _, v := range environ {
-		if !strings.HasPrefix(v, "GIT_") {
+		if !strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "LAB_LAYERS_") {
 			clean = append(clean, v)
 		}
 	}

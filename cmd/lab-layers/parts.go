@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -34,7 +35,7 @@ func startRegistry(ctx context.Context, dataDir string, log *slog.Logger, onStop
 func (f *stackFlags) startBuildKit(ctx context.Context, log *slog.Logger, onStop func(func(context.Context))) (string, error) {
 	options := daemon.Options{
 		Root: filepath.Join(f.dataDir, "buildkit"), Network: f.network, PlainHTTP: f.plainHTTP,
-		CacheSize: f.cacheSize, CgroupParent: f.cgroup,
+		CacheSize: f.cacheSize, CgroupParent: f.cgroup, Environ: os.Environ(),
 		// One Dockerfile may have a thousand stages that could run at once.
 		Parallelism: max(f.parallel, runtime.NumCPU()),
 		Logger:      log.With("part", "buildkit"),

@@ -86,7 +86,9 @@ func majorVersion(ctx context.Context, bin string) (string, error) {
 	if _, err := exec.LookPath(filepath.Join(bin, "initdb")); err != nil {
 		return "", fmt.Errorf("no PostgreSQL in %s: %w: %s", bin, err, install)
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "--version").Output()
+	version := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "--version")
+	version.Env = environ()
+	out, err := version.Output()
 	if err != nil {
 		return "", fmt.Errorf("no PostgreSQL in %s: %w: %s", bin, err, install)
 	}

@@ -20,11 +20,13 @@ func spawn(log *slog.Logger, as owner, files []*os.File, name string, args ...st
 	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr = attributes
 	cmd.Dir = "/"
-	// Nothing of our own environment, whose PG variables would count.
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
-	cmd.ExtraFiles = files
+	cmd.Env, cmd.ExtraFiles = environ(), files
 	return child.Start(cmd, log)
 }
+
+// environ has nothing of our own environment: it may hold secrets, and its PG
+// variables would count.
+func environ() []string { return []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"} }
 
 // end asks a process to end and reports whether it did so before ctx ended or
 // some seconds had passed.

@@ -50,6 +50,9 @@ type Options struct {
 	CgroupParent string
 	// Parallelism is the most RUN and COPY steps at a time; 0 is no limit.
 	Parallelism int
+	// Environ is an environment, as NAME=VALUE, of which the daemon is given
+	// what it needs: the PATH, proxies and certificates.
+	Environ []string
 	// Logger is given what the daemon prints, line by line, at debug level;
 	// nil drops it.
 	Logger *slog.Logger
@@ -128,7 +131,7 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.ExtraFiles = []*os.File{lock}
+	cmd.Env, cmd.ExtraFiles = environ(o.Environ), []*os.File{lock}
 	d.process, err = child.Start(cmd, o.Logger)
 	if err != nil {
 		return nil, err

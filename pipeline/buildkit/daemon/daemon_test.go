@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -130,6 +131,29 @@ func TestStartStopStart(t *testing.T) {
 		if left := processes(t, dir); len(left) > 0 {
 			t.Fatalf("processes %v are left", left)
 		}
+	}
+}
+
+// TestEnviron holds that the daemon, and whatever it starts, is given no secret
+// of ours.
+func TestEnviron(t *testing.T) {
+	t.Setenv("LAB_LAYERS_DATABASE_URL", "postgres://lab:hushhush@db/lab")
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hushhush")
+	t.Setenv("NO_PROXY", "registry.lab")
+	for _, all := range [][]string{nil, os.Environ()} {
+		d := mustStart(t, Options{Binary: binary(t), Root: root(t), Environ: all})
+		own, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", d.process.PID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := "\x00" + string(own)
+		if strings.Contains(has, "hushhush") || !strings.Contains(has, "\x00PATH=/") {
+			t.Errorf("its environment is %q", own)
+		}
+		if given := strings.Contains(has, "\x00NO_PROXY=registry.lab\x00"); given != (all != nil) {
+			t.Errorf("of %d variables it has %q", len(all), own)
+		}
+		d.Stop(t.Context())
 	}
 }
 
