@@ -15,6 +15,9 @@ type Target struct {
 	Agent string `json:"agent"`
 	// SecretFile holds what deliveries are signed by; empty is nothing.
 	SecretFile string `json:"secret_file,omitempty"`
+	// DataDir is that of an agent on this machine, where its own token is; empty
+	// if there is a secret.
+	DataDir string `json:"data_dir,omitempty"`
 }
 
 // targetMark begins the comment that holds a target.

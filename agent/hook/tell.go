@@ -24,9 +24,10 @@ const (
 )
 
 // Tell tells the agent that a repository was pushed to, and returns the runs
-// that it knows of then. The agent waits a second for their plans; the context
-// bounds the time in all.
-func Tell(ctx context.Context, client *http.Client, t Target, commits map[string]string) (told web.Told, err error) {
+// that it knows of then; without a secret it tells of them to its own token
+// alone. The agent waits a second for their plans; the context bounds the time
+// in all.
+func Tell(ctx context.Context, client *http.Client, t Target, token string, commits map[string]string) (told web.Told, err error) {
 	body, err := json.Marshal(map[string]any{"repository": t.Repository, "commits": commits})
 	if err != nil {
 		return told, err
@@ -37,6 +38,9 @@ func Tell(ctx context.Context, client *http.Client, t Target, commits map[string
 		return told, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	if t.SecretFile != "" {
 		secret, err := ReadSecret(t.SecretFile)
 		if err != nil {
@@ -61,7 +65,11 @@ func Tell(ctx context.Context, client *http.Client, t Target, commits map[string
 	default:
 		return told, fmt.Errorf("the agent answers %d", res.StatusCode)
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&told); err != nil {
+	err = json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&told)
+	if errors.Is(err, io.EOF) {
+		return told, nil // it was woken, and tells this sender of no runs
+	}
+	if err != nil {
 		return told, errors.New("what the agent answers is not understood")
 	}
 	return told, nil

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// local reports whether a request comes from this machine and is meant for it.
+// local reports whether a request comes from this machine and is meant for it,
+// which RUN steps on its network can say, too.
 // One that a proxy passes on does not count, nor one that another
 // site's page or a name that leads here has a browser send.
 func local(r *http.Request) bool {
@@ -54,24 +55,17 @@ func bearer(r *http.Request) string {
 
 // mayRead reports whether a request may see runs, logs, metrics and errors.
 func (h *handler) mayRead(r *http.Request) bool {
-	if h.Token == "" {
-		return local(r)
-	}
-	return same(bearer(r), h.Token)
+	return h.Token != "" && same(bearer(r), h.Token)
 }
 
-// private answers only those who may read. Without a token, strangers are not
-// told that there is anything.
+// private answers only those who may read.
 func (h *handler) private(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case h.mayRead(r):
+		if h.mayRead(r) {
 			next.ServeHTTP(w, r)
-		case h.Token == "":
-			w.WriteHeader(http.StatusNotFound)
-		default:
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			w.WriteHeader(http.StatusUnauthorized)
+			return
 		}
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 
+	"golang.org/x/time/rate"
+
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -37,8 +39,7 @@ type Options struct {
 	Repositories []string
 	// Secrets of webhooks. Without any, only this machine may wake the agent.
 	Secrets []Secret
-	// Token for runs, logs and metrics. Without one, only this machine may read
-	// them.
+	// Token for runs, logs and metrics, which nobody may read without.
 	Token string
 	// Pushed is told of images that a registry says were pushed; nil is nobody.
 	Pushed func(repository, tag string)
@@ -56,6 +57,7 @@ type handler struct {
 	watched  watched
 	bodies   chan struct{} // places for large bodies
 	readable chan struct{} // places for streams
+	unsigned *rate.Limiter // of deliveries that carry no proof
 }
 
 // New makes the handler of all that the agent answers.
@@ -63,6 +65,7 @@ func New(o Options) http.Handler {
 	h := &handler{
 		Options: o, watched: newWatched(o.Repositories),
 		bodies: make(chan struct{}, maxLargeBodies), readable: make(chan struct{}, maxStreams),
+		unsigned: rate.NewLimiter(2, 60),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", http.HandlerFunc(alive))

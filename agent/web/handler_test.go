@@ -17,9 +17,8 @@ import (
 )
 
 func TestRuns(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.Token = "reader" })
+	s := newSite(t, nil)
 	s.have(4, agent.Succeeded)
-	open := map[string]string{"Authorization": "Bearer reader"}
 	for _, c := range []struct {
 		path   string
 		header map[string]string
@@ -42,6 +41,13 @@ func TestRuns(t *testing.T) {
 	} {
 		if status, text := s.request("GET", c.path, c.header, nil); status != c.status || !strings.Contains(text, c.has) || c.status == 401 && text != "" {
 			t.Errorf("%s with %v: %d %s, want %d and %s", c.path, c.header, status, text, c.status, c.has)
+		}
+	}
+	// Without a token nobody may read, whatever they send.
+	closed := newSite(t, func(o *Options) { o.Token = "" })
+	for _, header := range []map[string]string{nil, open, {"Authorization": "Bearer "}} {
+		if status, text := closed.request("GET", "/api/v1/runs", header, nil); status != 401 || text != "" {
+			t.Errorf("without a token, with %v: %d %s", header, status, text)
 		}
 	}
 	s.down = errDown
@@ -84,10 +90,10 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("%v", parts)
 	}
 	other := newSite(t, func(o *Options) { o.Checks = s.options.Checks })
-	if status, text := other.request("GET", "/readyz", nil, nil); status != 503 || !strings.Contains(text, "db.example.org") {
+	if status, text := other.request("GET", "/readyz", open, nil); status != 503 || !strings.Contains(text, "db.example.org") {
 		t.Errorf("%d %s", status, text)
 	}
-	if status, text := other.request("GET", "/readyz", map[string]string{"Via": "a proxy"}, nil); status != 503 || strings.Contains(text, "db.example.org") {
+	if status, text := other.request("GET", "/readyz", nil, nil); status != 503 || strings.Contains(text, "db.example.org") {
 		t.Errorf("to strangers: %d %s", status, text)
 	}
 }
@@ -103,7 +109,7 @@ func TestMetrics(t *testing.T) {
 		Plan:     &layers.Plan{Layers: []*layers.PlannedLayer{{Name: "unet", Kind: layers.Experiment}}},
 		Outcomes: []pipeline.Outcome{{Layer: "unet", State: pipeline.Made, Duration: 2e9}, {Layer: "base", State: pipeline.Reused}},
 	})
-	_, text := s.request("GET", "/metrics", nil, nil)
+	_, text := s.request("GET", "/metrics", open, nil)
 	for _, want := range []string{
 		`lab_layers_runs_total{state="failed"} 1`,
 		`lab_layers_runs_total{state="succeeded"} 0`,
@@ -139,7 +145,12 @@ func TestStop(t *testing.T) {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, listener, New(s.options), slog.New(slog.DiscardHandler)) }()
-	res, err := http.Get("http://" + listener.Addr().String() + "/api/v1/runs/1/events")
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+listener.Addr().String()+"/api/v1/runs/1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer reader")
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,10 +33,13 @@ type site struct {
 	down  error
 }
 
+// open is what who may read sends.
+var open = map[string]string{"Authorization": "Bearer reader"}
+
 // newSite serves on a free port of this machine.
 func newSite(t *testing.T, change func(*Options)) *site {
 	s := &site{T: t, feed: NewFeed(), runs: map[agent.RunID]*agent.RunSummary{}}
-	s.options = Options{Waker: s, Records: s, Feed: s.feed, Metrics: NewMetrics(s), Log: slog.New(slog.DiscardHandler)}
+	s.options = Options{Waker: s, Records: s, Token: "reader", Feed: s.feed, Metrics: NewMetrics(s), Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&s.options)
 	}

@@ -21,6 +21,7 @@ func (s *site) follow(run agent.RunID, last string) (next func() string) {
 		s.Fatal(err)
 	}
 	req.Header.Set("Last-Event-ID", last)
+	req.Header.Set("Authorization", "Bearer reader")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.Fatal(err)
@@ -101,7 +102,7 @@ func TestFollowARun(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	if status, text := s.request("GET", "/api/v1/runs/77/events", nil, nil); status != 404 || !strings.Contains(text, "no such run") {
+	if status, text := s.request("GET", "/api/v1/runs/77/events", open, nil); status != 404 || !strings.Contains(text, "no such run") {
 		t.Errorf("%d %s", status, text)
 	}
 }

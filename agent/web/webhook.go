@@ -50,14 +50,21 @@ type delivery struct {
 //	401  forged, or without a secret that fits
 //	404  genuine, but the repository is not watched; or there is no secret at all
 //	413  larger than any delivery
+//	429  too many of this machine's without a proof
 //	503  too many large ones at once
 //
 // No answer but the one that was asked for by wait has a body.
 func (h *handler) webhook(f forge) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		near := len(h.Secrets) == 0 && local(r)
-		if len(h.Secrets) == 0 && !near {
+		switch {
+		case len(h.Secrets) > 0:
+		case !near:
 			w.WriteHeader(http.StatusNotFound)
+			return
+		case !h.mayRead(r) && !h.unsigned.Allow():
+			w.Header().Set("Retry-After", "10")
+			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
 		body, done, status := h.body(w, r)
@@ -92,7 +99,7 @@ func (h *handler) webhook(f forge) http.Handler {
 			w.WriteHeader(http.StatusNotFound)
 		case !d.moves:
 			w.WriteHeader(http.StatusNoContent)
-		case r.URL.Query().Has("wait"):
+		case r.URL.Query().Has("wait") && (!near || h.mayRead(r)):
 			h.wakeAndTell(w, r, known, d.commits)
 		default:
 			for _, repository := range known {

@@ -24,24 +24,32 @@ type clientFlags struct {
 
 func (f *clientFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.agentURL, "agent", "", "URL of the agent (default: the one that runs on --data-dir)")
-	cmd.Flags().StringVar(&f.tokenFile, "api-token-file", "", "file with the agent's bearer token, if it has one")
+	cmd.Flags().StringVar(&f.tokenFile, "api-token-file", "", "file with the agent's bearer token (default: that of an agent on --data-dir that was given none)")
 }
 
 // client reaches the agent that a flag names, or the one on a data directory.
 func (f *clientFlags) client(dataDir string) (*agentClient, error) {
-	c := &agentClient{find: func() (string, error) { return runningAgent(dataDir) }}
+	given := ""
 	if f.agentURL != "" {
 		if err := checkAgentURL(f.agentURL); err != nil {
 			return nil, err
 		}
-		c.find = func() (string, error) { return f.agentURL, nil }
 	}
-	if f.tokenFile == "" {
-		return c, nil
+	if f.tokenFile != "" {
+		var err error
+		if given, err = readToken(f.tokenFile); err != nil {
+			return nil, err
+		}
 	}
-	token, err := readToken(f.tokenFile)
-	c.token = token
-	return c, err
+	return &agentClient{find: func() (address, token string, err error) {
+		if address = f.agentURL; address == "" {
+			address, err = runningAgent(dataDir)
+		}
+		if token = given; token == "" {
+			token = ownToken(dataDir, address)
+		}
+		return address, token, err
+	}}, nil
 }
 
 // bareURL reads the URL of a site: with a scheme, a host and a path at most. It
@@ -75,17 +83,33 @@ func runningAgent(dataDir string) (string, error) {
 
 // agentClient asks an agent over HTTP.
 type agentClient struct {
-	// find says where it is; after a restart it may be elsewhere.
-	find  func() (string, error)
-	token string
+	// find says where it is, and the token; after a restart both may be others.
+	find func() (address, token string, err error)
 }
 
 // get sends a request. The error is an input error where the agent refuses.
 func (c *agentClient) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
-	base, err := c.find()
+	base, token, err := c.find()
 	if err != nil {
 		return nil, err
 	}
+	res, err := ask(ctx, base, token, path, header)
+	if err == nil && res.StatusCode == http.StatusUnauthorized {
+		again, other, found := c.find()
+		if found == nil && other != token { // the agent has just begun anew
+			res.Body.Close()
+			base = again
+			res, err = ask(ctx, base, other, path, header)
+		}
+	}
+	if err != nil || res.StatusCode == http.StatusOK {
+		return res, err
+	}
+	defer res.Body.Close()
+	return nil, refusal(base, res)
+}
+
+func ask(ctx context.Context, base, token, path string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
 		return nil, err
@@ -93,18 +117,14 @@ func (c *agentClient) get(ctx context.Context, path string, header http.Header) 
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
-	if res.StatusCode == http.StatusOK {
-		return res, nil
-	}
-	defer res.Body.Close()
-	return nil, refusal(base, res)
+	return res, nil
 }
 
 // refusal is why an agent did not answer as asked.
@@ -113,10 +133,8 @@ func refusal(base string, res *http.Response) error {
 	_ = json.NewDecoder(io.LimitReader(res.Body, 1<<16)).Decode(&said) // it may say nothing
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
-		return inputf("the agent at %s wants another token: name its file with --api-token-file", base)
-	case res.StatusCode == http.StatusNotFound && said.Error == "":
-		return inputf("the agent at %s answers only its own machine: give it, and this command, an --api-token-file", base)
-	case res.StatusCode == http.StatusNotFound:
+		return inputf("the agent at %s wants its token: name the file with --api-token-file, or its --data-dir as the user that it runs as", base)
+	case res.StatusCode == http.StatusNotFound && said.Error != "":
 		return inputf("the agent at %s: %s", base, said.Error)
 	}
 	return fmt.Errorf("the agent at %s answers %s: %s", base, res.Status, said.Error)

@@ -190,7 +190,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	for url, name := range s.carrier.Namespaces {
 		named[name] = url
 	}
-	options, err := f.listening.options(named)
+	options, err := f.listening.options(named, f.stack.dataDir)
 	if err != nil {
 		return err
 	}

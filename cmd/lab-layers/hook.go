@@ -27,7 +27,7 @@ it, with the same input, and its exit code counts.`,
 }
 
 func newHookInstall() *cobra.Command {
-	var repo string
+	var repo, dataDir string
 	var t hook.Target
 	cmd := &cobra.Command{
 		Use:   "install --repo DIR --agent URL",
@@ -45,7 +45,11 @@ func newHookInstall() *cobra.Command {
 					return err
 				}
 			}
-			if t.SecretFile != "" {
+			if t.SecretFile == "" {
+				if t.DataDir, err = filepath.Abs(dataDir); err != nil {
+					return err
+				}
+			} else {
 				if t.SecretFile, err = filepath.Abs(t.SecretFile); err != nil {
 					return err
 				}
@@ -73,6 +77,7 @@ func newHookInstall() *cobra.Command {
 	cmd.Flags().StringVar(&t.Agent, "agent", "http://"+defaultListen, "URL of the agent, as this machine reaches it")
 	cmd.Flags().StringVar(&t.Repository, "url", "", "URL by which the agent watches the repository (default: its path)")
 	cmd.Flags().StringVar(&t.SecretFile, "secret-file", "", "file with the agent's webhook secret; who runs the hook must be able to read it")
+	cmd.Flags().StringVar(&dataDir, "data-dir", defaultDataDir(), "data directory of an agent on this machine; without a secret, those are told of runs who can read the agent's own token there")
 	return cmd
 }
 

@@ -59,7 +59,7 @@ func pushed(ctx context.Context, file string, push io.Reader) string {
 	}
 	commits := hook.ReadPush(push)
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	told, err := hook.Tell(ctx, client, *t, commits)
+	told, err := hook.Tell(ctx, client, *t, ownToken(t.DataDir, t.Agent), commits)
 	if err != nil {
 		return sayf("; the push is seen when the agent looks again", err)
 	}

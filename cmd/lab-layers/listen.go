@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -31,11 +30,12 @@ type listenFlags struct {
 func (f *listenFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.address, "listen", defaultListen, "address to answer webhooks, health, metrics and the API at; \"off\" is none")
 	cmd.Flags().StringVar(&f.secretFile, "webhook-secret-file", "", "file with what webhooks are signed by: SECRET for all repositories or NAME SECRET, one a line (or LAB_LAYERS_WEBHOOK_SECRET)")
-	cmd.Flags().StringVar(&f.tokenFile, "api-token-file", "", "file with the bearer token for runs, logs and metrics; without one only this machine may read them")
+	cmd.Flags().StringVar(&f.tokenFile, "api-token-file", "", "file with the bearer token for runs, logs and metrics (default: a new one at each start, in api-token in --data-dir)")
 }
 
-// options reads the secrets.
-func (f *listenFlags) options(repositories map[string]string) (o web.Options, err error) {
+// options reads the secrets. Where no token is given it makes one, in the data
+// directory.
+func (f *listenFlags) options(repositories map[string]string, dataDir string) (o web.Options, err error) {
 	if secret := os.Getenv("LAB_LAYERS_WEBHOOK_SECRET"); secret != "" {
 		o.Secrets = append(o.Secrets, web.Secret{Value: secret})
 	}
@@ -50,24 +50,14 @@ func (f *listenFlags) options(repositories map[string]string) (o web.Options, er
 		}
 		o.Secrets = append(o.Secrets, more...)
 	}
-	if f.tokenFile != "" {
-		if o.Token, err = readToken(f.tokenFile); err != nil {
-			return o, err
-		}
+	if f.tokenFile == "" {
+		o.Token, err = newToken(dataDir)
+		return o, err
 	}
-	return o, nil
-}
-
-func readToken(file string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", inputError{err}
+	if o.Token, err = readToken(f.tokenFile); err != nil {
+		return o, err
 	}
-	token := strings.TrimSpace(string(text))
-	if token == "" {
-		return "", inputf("%s holds no token: write one into it, for instance with \"openssl rand -hex 32\"", file)
-	}
-	return token, nil
+	return o, dropToken(dataDir)
 }
 
 // listen opens the address; nil if there is none. Where the default is taken,

@@ -26,7 +26,7 @@ func TestPushIsReceived(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	listener, err := flags.listen(t.Context(), log)
 	l.check(err)
-	options, err := flags.options(nil)
+	options, err := flags.options(nil, filepath.Dir(l.remote))
 	l.check(err)
 	l.agent.Interval = 1 << 40
 	s := &stack{store: l.store, checks: shared.stack.checks}
@@ -58,7 +58,10 @@ func TestPushIsReceived(t *testing.T) {
 	}
 	get := func(path string) string {
 		t.Helper()
-		res, err := http.Get(url + path)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", url+path, nil)
+		l.check(err)
+		req.Header.Set("Authorization", "Bearer "+options.Token)
+		res, err := http.DefaultClient.Do(req)
 		l.check(err)
 		defer res.Body.Close()
 		text, err := io.ReadAll(res.Body)
@@ -116,7 +119,7 @@ func TestListen(t *testing.T) {
 		t.Errorf("off: %v, %v", listener, err)
 	}
 	flags.secretFile = filepath.Join(t.TempDir(), "none")
-	if _, err := flags.options(nil); exitCode(err) != exitInput || !strings.Contains(err.Error(), flags.secretFile) {
+	if _, err := flags.options(nil, t.TempDir()); exitCode(err) != exitInput || !strings.Contains(err.Error(), flags.secretFile) {
 		t.Errorf("no secrets: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ func (l *lab) answers(flags listenFlags) (url string) {
 	flags.address = "127.0.0.1:0"
 	listener, err := flags.listen(l.Context(), log)
 	l.check(err)
-	options, err := flags.options(nil)
+	options, err := flags.options(nil, filepath.Dir(l.remote))
 	l.check(err)
 	stop := flags.serve(listener, options, l.agent, &stack{store: l.store, checks: shared.stack.checks}, log)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -107,7 +107,7 @@ func TestFollowThroughTrouble(t *testing.T) {
 	feed := web.NewFeed()
 	fill := feed.Progress()
 	server := httptest.NewServer(web.New(web.Options{
-		Waker: l.agent, Records: l.store, Feed: feed, Metrics: web.NewMetrics(l.store), Log: slog.New(slog.DiscardHandler),
+		Waker: l.agent, Records: l.store, Feed: feed, Metrics: web.NewMetrics(l.store), Token: "new", Log: slog.New(slog.DiscardHandler),
 	}))
 	defer server.Close()
 	says := func(text string) {
@@ -116,8 +116,15 @@ func TestFollowThroughTrouble(t *testing.T) {
 	plan := &layers.Plan{To: run.Move.New, Layers: []*layers.PlannedLayer{{Name: "unet", Step: layers.Build}}}
 
 	shown, out := io.Pipe()
+	asked := 0
 	f := follower{
-		agent: &agentClient{find: func() (string, error) { return server.URL, nil }}, errs: io.Discard,
+		agent: &agentClient{find: func() (string, string, error) {
+			token := "new"
+			if asked++; asked == 1 { // the agent has just begun anew
+				token = "old"
+			}
+			return server.URL, token, nil
+		}}, errs: io.Discard,
 		pause: time.Millisecond, patience: time.Minute, silence: time.Minute,
 	}
 	ended := make(chan error, 1)
