@@ -43,10 +43,11 @@ type Agent struct {
 	Progress Progress
 	Log      *slog.Logger
 
-	work  chan struct{}
-	hang  sync.Once
-	bells map[string]*bell // by the repositories' URLs
-	news  news
+	work   chan struct{}
+	hung   sync.Once
+	bells  map[string]*bell // by the repositories' URLs
+	pushed *pushed
+	news   news
 }
 
 // Serve polls and works until the context ends, or a.Stopping is closed and
@@ -64,6 +65,8 @@ func (a *Agent) Serve(ctx context.Context) error {
 	for _, source := range a.Sources {
 		group.Go(func() { a.watch(open, source) })
 	}
+	a.hang()
+	group.Go(func() { a.heed(open) })
 	for range max(1, a.Workers) {
 		group.Go(func() { a.worker(open, ctx) })
 	}

@@ -20,14 +20,21 @@ func (a *Agent) Refresh(ctx context.Context) error {
 		if err != nil || trunk.Ref == "" {
 			return err
 		}
-		run, err := a.Store.Again(ctx, Move{Repository: id, URL: source.URL(), Ref: trunk.Ref, New: trunk.Commit})
-		if err != nil || run == nil {
-			return err
-		}
-		a.Log.Info("queued to refresh its base images", "run", run.ID, "repository", source.URL(), "ref", trunk.Ref, "commit", trunk.Commit.Short())
-		signal(a.work)
-		return nil
+		_, err = a.again(ctx, source, id, trunk)
+		return err
 	})
+}
+
+// again queues a run for a repository's trunk, to refresh its base images; nil if
+// it has one that has not ended.
+func (a *Agent) again(ctx context.Context, source Source, id RepositoryID, trunk Trunk) (*Run, error) {
+	run, err := a.Store.Again(ctx, Move{Repository: id, URL: source.URL(), Ref: trunk.Ref, New: trunk.Commit})
+	if err != nil || run == nil {
+		return nil, err
+	}
+	a.Log.Info("queued to refresh its base images", "run", run.ID, "repository", source.URL(), "ref", trunk.Ref, "commit", trunk.Commit.Short())
+	signal(a.work)
+	return run, nil
 }
 
 // InspectAll inspects every watched repository.

@@ -44,13 +44,19 @@ func (a *Agent) WakeAndWait(ctx context.Context, url string) ([]Run, error) {
 
 // bell finds the bell of a watched repository; nil if there is none.
 func (a *Agent) bell(url string) *bell {
-	a.hang.Do(func() {
+	a.hang()
+	return a.bells[url]
+}
+
+// hang makes what others ring, once.
+func (a *Agent) hang() {
+	a.hung.Do(func() {
 		a.bells = map[string]*bell{}
 		for _, source := range a.Sources {
 			a.bells[source.URL()] = &bell{rung: make(chan struct{}, 1), waiting: map[*waiter]bool{}}
 		}
+		a.pushed = newPushed()
 	})
-	return a.bells[url]
 }
 
 // bell calls for looks at one repository.

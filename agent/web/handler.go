@@ -41,7 +41,8 @@ type Options struct {
 	Secrets []Secret
 	// Token for runs, logs and metrics, which nobody may read without.
 	Token string
-	// Pushed is told of images that a registry says were pushed; nil is nobody.
+	// Pushed is told of tags that a registry says were pushed, by the path of the
+	// repository there; nil is nobody. It returns at once.
 	Pushed func(repository, tag string)
 	// Feed is what running builds say.
 	Feed    *Feed

@@ -40,9 +40,6 @@ func (h *handler) registryEvents(w http.ResponseWriter, r *http.Request) {
 				Repository string `json:"repository"`
 				Tag        string `json:"tag"`
 			} `json:"target"`
-			Request struct {
-				Host string `json:"host"`
-			} `json:"request"`
 		} `json:"events"`
 	}
 	if json.Unmarshal(body, &envelope) != nil {
@@ -51,7 +48,7 @@ func (h *handler) registryEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, e := range envelope.Events {
 		if e.Action == "push" && e.Target.Tag != "" && h.Pushed != nil {
-			h.Pushed(e.Request.Host+"/"+e.Target.Repository, e.Target.Tag)
+			h.Pushed(e.Target.Repository, e.Target.Tag)
 		}
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -208,7 +208,7 @@ func TestRegistryEvents(t *testing.T) {
 			t.Errorf("with %q: %d %s, want %d", token, status, text, want)
 		}
 	}
-	if got := strings.Join(pushed, " "); got != "registry.example.org/library/debian:bookworm" {
+	if got := strings.Join(pushed, " "); got != "library/debian:bookworm" {
 		t.Errorf("pushed %q", got)
 	}
 }

@@ -83,9 +83,7 @@ func (f *listenFlags) listen(ctx context.Context, log *slog.Logger) (net.Listene
 func (f *listenFlags) serve(listener net.Listener, o web.Options, a *agent.Agent, s *stack, log *slog.Logger) (stop func(context.Context)) {
 	o.Waker, o.Records, o.Checks, o.Log = a, s.store, s.checks, log
 	o.Feed, o.Metrics = web.NewFeed(), web.NewMetrics(s.store)
-	o.Pushed = func(repository, tag string) {
-		log.Debug("an image was pushed", "repository", repository, "tag", tag)
-	}
+	o.Pushed = a.Pushed
 	for _, source := range a.Sources {
 		o.Repositories = append(o.Repositories, source.URL())
 	}

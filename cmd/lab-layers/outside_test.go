@@ -1,13 +1,25 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/sirupsen/logrus"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
@@ -87,11 +99,85 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// TestPushedBaseImage holds that the notification of a registry that somebody
+// pushed a base image to has it built upon, with no schedule and no push to the
+// repository.
+func TestPushedBaseImage(t *testing.T) {
+	l := newLab(t)
+	secrets := filepath.Join(filepath.Dir(l.remote), "secrets")
+	l.check(os.WriteFile(secrets, []byte("a-secret\n"), 0o600))
+	flags := listenFlags{address: "127.0.0.1:0", chosen: true, secretFile: secrets}
+	log := slog.New(slog.DiscardHandler)
+	listener, err := flags.listen(t.Context(), log)
+	l.check(err)
+	options, err := flags.options(nil)
+	l.check(err)
+	host, speak := notifying(t, agentURL(listener)+"/webhooks/registry", "a-secret")
+	image := host + "/os/base:12"
+	move := l.standsOn(image)
+	l.write("lab-layers.yaml", "version: 1\nlayers:\n  - {name: base, kind: base, context: images/base}\n")
+	move()
+	l.pushed()
+	speak()
+	ended := make(chan agent.Verdict, 1)
+	l.agent.Progress = l.agent.Progress.And(agent.Progress{End: func(_ agent.Run, v agent.Verdict) { ended <- v }})
+	l.agent.Interval = 1 << 40
+	stop := flags.serve(listener, options, l.agent, &stack{store: l.store}, log)
+	defer stop(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- l.agent.Serve(ctx) }()
+	defer func() {
+		cancel()
+		l.check(<-served)
+	}()
+
+	l.builds.take()
+	digest := move()
+	select {
+	case v := <-ended:
+		if got := l.built(v); got != "base" || v.State != agent.Succeeded {
+			t.Errorf("built %q, %s", got, v.State)
+		}
+		if images := v.Plan.Layers[0].Outside(); len(images) != 1 || !strings.HasPrefix(string(images[image]), digest) {
+			t.Errorf("the base stands on %v", images)
+		}
+	case <-time.After(lineLimit):
+		t.Fatal("the push of a base image wakes nobody")
+	}
+}
+
+// notifying is distribution's registry, which tells an agent of what is pushed to
+// it once it speaks; it returns its host.
+func notifying(t *testing.T, url, secret string) (host string, speak func()) {
+	t.Helper()
+	config := &configuration.Configuration{Storage: configuration.Storage{"filesystem": {"rootdirectory": t.TempDir()}}}
+	config.HTTP.Secret = "of uploads"
+	logrus.SetOutput(io.Discard) // it logs every request to the standard error
+	var app atomic.Pointer[handlers.App]
+	app.Store(handlers.NewApp(t.Context(), config))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { app.Load().ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), func() {
+		config.Notifications.Endpoints = []configuration.Endpoint{{
+			Name: "agent", URL: url, Headers: http.Header{"Authorization": {"Bearer " + secret}},
+			Timeout: 5 * time.Second, Threshold: 1, Backoff: time.Second,
+		}}
+		app.Store(handlers.NewApp(t.Context(), config))
+	}
+}
+
 // outside has the base layer stand on an image from outside, which the returned
 // function moves; it returns the digest.
 func (l *lab) outside() (move func() string) {
 	l.Helper()
-	ref, err := name.ParseReference(l.prefix + "/outside:12")
+	return l.standsOn(l.prefix + "/outside:12")
+}
+
+// standsOn is outside with a reference of the image.
+func (l *lab) standsOn(image string) (move func() string) {
+	l.Helper()
+	ref, err := name.ParseReference(image)
 	l.check(err)
 	l.replace("images/base/Dockerfile", "FROM scratch", "FROM "+ref.String())
 	return func() string {

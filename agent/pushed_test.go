@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// standing is a store, and records, of a repository whose main stands on some
+// images. While it is busy, main has a run that has not ended.
+type standing struct {
+	idle
+	images map[string]digest.Digest
+	busy   bool
+	asked  int
+	queued []Move
+}
+
+func (s *standing) Refs(context.Context, RepositoryID) (refs, error) {
+	return refs{"refs/heads/main": "a"}, nil
+}
+
+func (s *standing) Recorded(context.Context, RepositoryID, layers.Ref, RunID) (*Recorded, error) {
+	return &Recorded{Layers: map[layers.Name]layers.Recorded{"base": {Outside: s.images}}}, nil
+}
+
+func (s *standing) Again(_ context.Context, move Move) (*Run, error) {
+	s.asked++
+	if s.busy {
+		return nil, nil
+	}
+	s.queued = append(s.queued, move)
+	return &Run{ID: 1, Move: move}, nil
+}
+
+// heeding runs a test with an agent that hears of pushed tags.
+func heeding(t *testing.T, images map[string]digest.Digest, test func(*testing.T, *Agent, *standing)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &standing{images: images}
+		a := &Agent{Store: s, Carrier: &Carrier{Records: s}, Sources: []Source{&gate{}}, Log: slog.New(slog.DiscardHandler)}
+		a.hang()
+		ctx, stop := context.WithCancel(t.Context())
+		go a.heed(ctx)
+		synctest.Wait()
+		test(t, a, s)
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestPushedBaseImage(t *testing.T) {
+	for name, c := range map[string]struct {
+		image, repository, tag string
+		refreshed              bool
+	}{
+		"the image":                 {"registry.example:5000/os/base:12", "os/base", "12", true},
+		"no tag in the Dockerfile":  {"registry.example/os/base", "os/base", "latest", true},
+		"an image of docker.io":     {"debian:12", "library/debian", "12", true},
+		"another tag":               {"registry.example/os/base:12", "os/base", "13", false},
+		"another repository":        {"registry.example/os/base:12", "base", "12", false},
+		"a digest that never moves": {"registry.example/os/base:12@" + string(digest.FromString("")), "os/base", "12", false},
+		"no reference at all":       {"../base:12", "base", "12", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			heeding(t, map[string]digest.Digest{c.image: digest.FromString("")}, func(t *testing.T, a *Agent, s *standing) {
+				a.Pushed(c.repository, c.tag)
+				time.Sleep(settle + 1) // of the test's own clock
+				if len(s.queued) == 1 != c.refreshed || len(s.queued) > 1 {
+					t.Errorf("%+v", s.queued)
+				}
+			})
+		})
+	}
+}
+
+func TestPushedAgainAndAgain(t *testing.T) {
+	heeding(t, map[string]digest.Digest{"os:1": ""}, func(t *testing.T, a *Agent, s *standing) {
+		const minutes = 10
+		for range minutes * 60 {
+			for range 20 {
+				a.Pushed("library/os", "1")
+			}
+			time.Sleep(time.Second)
+		}
+		if n := len(s.queued); n == 0 || n > minutes {
+			t.Errorf("%d runs in %d minutes", n, minutes)
+		}
+		for i := range 2 * maxPushed {
+			a.Pushed("library/os", time.Duration(i).String())
+		}
+		if n := len(a.pushed.take()); n != maxPushed {
+			t.Errorf("%d tags are kept", n)
+		}
+	})
+}
+
+// TestPushedDuringARun holds that an image pushed while main's run is under way,
+// which may have resolved it before, is seen to after the run.
+func TestPushedDuringARun(t *testing.T) {
+	heeding(t, map[string]digest.Digest{"os:1": ""}, func(t *testing.T, a *Agent, s *standing) {
+		s.busy = true
+		a.Pushed("library/os", "1")
+		time.Sleep(time.Hour)
+		if s.asked == 0 || len(s.queued) != 0 {
+			t.Errorf("asked %d times, %v", s.asked, s.queued)
+		}
+		s.busy = false
+		time.Sleep(time.Hour)
+		asked := s.asked
+		time.Sleep(time.Hour)
+		if len(s.queued) != 1 || s.asked != asked {
+			t.Errorf("asked %d times and then %d, %v", asked, s.asked, s.queued)
+		}
+	})
+}
