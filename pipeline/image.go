@@ -1,7 +1,11 @@
 package pipeline
 
 import (
+	"encoding/json"
+	"strings"
+
 	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -30,6 +34,21 @@ type Image struct {
 
 // Ref is the canonical reference of the image: REPOSITORY@DIGEST.
 func (i Image) Ref() string { return i.Repository + "@" + i.Digest.String() }
+
+// Environment is the variables of the image's configuration. A configuration
+// that cannot be read has none.
+func (i Image) Environment() map[string]string {
+	var config ocispecs.Image
+	if json.Unmarshal(i.Config, &config) != nil {
+		return nil
+	}
+	env := map[string]string{}
+	for _, line := range config.Config.Env {
+		name, value, _ := strings.Cut(line, "=")
+		env[name] = value
+	}
+	return env
+}
 
 // on reports whether the image stands on its parent layer's image, as far as
 // both are known. Where the registry lost the parent's image, and the key's next

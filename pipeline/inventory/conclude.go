@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lab-layers/lab-layers/pipeline"
+	"github.com/lab-layers/lab-layers/pipeline/cuda"
 )
 
 // conclude says what follows from an image's files and variables.
@@ -18,7 +19,7 @@ func conclude(known findings, env map[string]string, incomplete string) pipeline
 	}
 	shown := cudaIn(traces, env)
 	if best, ok := strongest(shown); ok {
-		m.CUDA = &pipeline.Finding{Name: "cuda", Version: best.cuda.String(), Evidence: best.evidence}
+		m.CUDA = &pipeline.Finding{Name: "cuda", Version: best.version.String(), Evidence: best.evidence}
 	}
 	m.Driver = driverFor(shown, env)
 	m.GPU = gpuFor(m, traces)
@@ -58,7 +59,7 @@ func frameworksIn(traces []trace) []pipeline.Finding {
 
 // showing is a version of CUDA and what shows it.
 type showing struct {
-	cuda     cuda
+	version  cuda.Version
 	strength int
 	evidence string
 }
@@ -66,18 +67,18 @@ type showing struct {
 func cudaIn(traces []trace, env map[string]string) []showing {
 	var list []showing
 	for _, t := range traces {
-		if c, ok := t.cuda(); ok {
-			list = append(list, showing{c, t.strength(), t.finding().Evidence})
+		if v := t.cuda(); v.Known() {
+			list = append(list, showing{v, t.strength(), t.finding().Evidence})
 		}
 	}
 	// NVIDIA's images have the versions of what they were made with.
-	for _, name := range []string{cudaVersion, "NV_CUDA_CUDART_VERSION", "NV_CUDA_LIB_VERSION"} {
-		if c, ok := parseCUDA(env[name]); ok {
-			list = append(list, showing{c, 3, variable(name, env[name])})
+	for _, name := range []string{cuda.VersionOnly, "NV_CUDA_CUDART_VERSION", "NV_CUDA_LIB_VERSION"} {
+		if v := cuda.Parse(env[name]); v.Known() {
+			list = append(list, showing{v, 3, variable(name, env[name])})
 		}
 	}
-	if c, ok := parseRequirement(env[requireCUDA]).cuda(); ok {
-		list = append(list, showing{c, 4, variable(requireCUDA, env[requireCUDA])})
+	if v := cuda.ParseRequirement(env[cuda.RequireCUDA]).CUDA(); v.Known() {
+		list = append(list, showing{v, 4, variable(cuda.RequireCUDA, env[cuda.RequireCUDA])})
 	}
 	return list
 }
@@ -92,11 +93,11 @@ func strongest(list []showing) (showing, bool) {
 		if a.strength != b.strength {
 			return a.strength - b.strength
 		}
-		return b.cuda.compare(a.cuda)
+		return b.version.Compare(a.version)
 	})
 	best := sorted[0]
 	for _, s := range sorted {
-		if s.cuda.major == best.cuda.major && s.cuda.minor >= 0 {
+		if s.version.Major == best.version.Major && s.version.Minor >= 0 {
 			return s, true
 		}
 	}
@@ -107,17 +108,17 @@ func strongest(list []showing) (showing, bool) {
 // of every CUDA in it, and what its variables require. The variables alone are
 // too permissive, as CUDA 13 images allow drivers of 550.
 func driverFor(shown []showing, env map[string]string) *pipeline.Finding {
-	var lowest DriverVersion
+	var lowest cuda.Driver
 	var evidence string
 	for _, s := range shown {
-		if v := s.cuda.floor(); v.Compare(lowest) > 0 {
+		if v := s.version.Floor(); v.Compare(lowest) > 0 {
 			lowest = v
-			evidence = fmt.Sprintf("CUDA %d runs on no older one (%s); %s", s.cuda.major, compatibilitySource, s.evidence)
+			evidence = fmt.Sprintf("CUDA %d runs on no older one (%s); %s", s.version.Major, cuda.Source, s.evidence)
 		}
 	}
-	all := required(env)
+	all := cuda.Required(env)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if v := all[name].lowest(); v.Compare(lowest) > 0 {
+		if v := all[name].Lowest(); v.Compare(lowest) > 0 {
 			lowest, evidence = v, variable(name, env[name])
 		}
 	}

@@ -1,28 +1,11 @@
 package inventory
 
 import (
-	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/lab-layers/lab-layers/pipeline/cuda"
 )
-
-// cuda is a version of CUDA; minor is below 0 if only the major is known.
-type cuda struct{ major, minor int }
-
-func (c cuda) String() string {
-	if c.minor < 0 {
-		return strconv.Itoa(c.major)
-	}
-	return fmt.Sprintf("%d.%d", c.major, c.minor)
-}
-
-func (c cuda) compare(d cuda) int {
-	if c.major != d.major {
-		return c.major - d.major
-	}
-	return c.minor - d.minor
-}
 
 var (
 	// cudaName finds CUDA's version in a Python project's name:
@@ -35,76 +18,43 @@ var (
 	cudaBuild = regexp.MustCompile(`-[^-]*cuda(\d{2})\.?(\d)[^-]*\.json$`)
 	// cudaDeb is NVIDIA's own Debian packages: cuda-cudart-12-4.
 	cudaDeb = regexp.MustCompile(`^cuda-cudart-(\d{1,2})-(\d{1,2})$`)
-	dotted  = regexp.MustCompile(`^(\d{1,2})(?:\.(\d{1,2}))?(?:[.~+-]|$)`)
 )
 
-// parseCUDA reads the start of a version: 12.4.127 is 12.4.
-func parseCUDA(version string) (cuda, bool) {
-	match := dotted.FindStringSubmatch(version)
-	if match == nil {
-		return cuda{}, false
-	}
-	return cudaOf(match[1], match[2])
-}
-
-// parseRun reads the digits that names run together: 124 is 12.4, 92 is 9.2, and
-// 12 is 12 without more.
-func parseRun(digits string) (cuda, bool) {
-	if len(digits) == 3 || digits[0] > '2' {
-		return cudaOf(digits[:len(digits)-1], digits[len(digits)-1:])
-	}
-	return cudaOf(digits, "")
-}
-
-func cudaOf(major, minor string) (cuda, bool) {
-	c := cuda{minor: -1}
-	var err error
-	if c.major, err = strconv.Atoi(major); err != nil {
-		return cuda{}, false
-	}
-	if minor != "" {
-		if c.minor, err = strconv.Atoi(minor); err != nil {
-			return cuda{}, false
-		}
-	}
-	return c, c.major > 0
-}
-
 // cuda is the version of CUDA that a package is made for, or brings.
-func (t trace) cuda() (cuda, bool) {
+func (t trace) cuda() cuda.Version {
 	switch t.kind {
 	case wheel:
 		if match := cudaLocal.FindStringSubmatch(t.version); match != nil {
-			return parseRun(match[1])
+			return cuda.ParseRun(match[1])
 		}
 		// The runtime's own version is CUDA's, and says more than the name.
 		if t.name == "nvidia-cuda-runtime" || strings.HasPrefix(t.name, "nvidia-cuda-runtime-cu") {
-			return parseCUDA(t.version)
+			return cuda.Parse(t.version)
 		}
 		if match := cudaName.FindStringSubmatch(t.name); match != nil {
-			return parseRun(match[1])
+			return cuda.ParseRun(match[1])
 		}
 	case condaPkg:
 		switch t.name {
 		case "cudatoolkit", "cuda-version", "cuda-cudart", "cuda-runtime", "pytorch-cuda":
-			return parseCUDA(t.version)
+			return cuda.Parse(t.version)
 		}
 		if match := cudaBuild.FindStringSubmatch(t.path); match != nil {
 			if _, ok := frameworkOf(t.name); ok || t.name == "jaxlib" {
-				return cudaOf(match[1], match[2])
+				return cuda.Of(match[1], match[2])
 			}
 		}
 	case debPkg:
 		if match := cudaDeb.FindStringSubmatch(t.name); match != nil {
-			return cudaOf(match[1], match[2])
+			return cuda.Of(match[1], match[2])
 		}
 		if strings.HasPrefix(t.name, "libcudart1") { // Debian's
-			return parseCUDA(t.version)
+			return cuda.Parse(t.version)
 		}
 	case toolkit:
-		return parseCUDA(t.version)
+		return cuda.Parse(t.version)
 	}
-	return cuda{}, false
+	return cuda.Version{}
 }
 
 // strength orders evidence of CUDA, the strongest first: what a framework was
@@ -164,8 +114,7 @@ func (t trace) eitherWay() bool {
 	}
 	switch frameworks[place].name {
 	case "torch", "tensorflow", "paddlepaddle", "mxnet":
-		_, isCUDA := t.cuda()
-		return !isCUDA && !t.withoutCUDA()
+		return !t.cuda().Known() && !t.withoutCUDA()
 	}
 	return false
 }

@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/lab-layers/lab-layers/pipeline"
 )
@@ -69,22 +67,7 @@ func survey(ctx context.Context, src Source, image pipeline.Image, parent *pipel
 			missed = append(missed, fmt.Sprintf("blob %s: %s", blob.Digest, flaw))
 		}
 	}
-	return conclude(known, environment(image.Config), strings.Join(missed, "; ")), nil
-}
-
-// environment is the variables of an image configuration. A configuration that
-// cannot be read has none.
-func environment(config []byte) map[string]string {
-	var image ocispecs.Image
-	if json.Unmarshal(config, &image) != nil {
-		return nil
-	}
-	env := map[string]string{}
-	for _, line := range image.Config.Env {
-		name, value, _ := strings.Cut(line, "=")
-		env[name] = value
-	}
-	return env
+	return conclude(known, image.Environment(), strings.Join(missed, "; ")), nil
 }
 
 // findings is what was found so far: by the path that shows it, which a higher

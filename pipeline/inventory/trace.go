@@ -117,8 +117,7 @@ func counts(t trace) bool {
 		return false
 	}
 	_, isFramework := frameworkOf(t.name)
-	_, isCUDA := t.cuda()
-	return isFramework || isCUDA || t.withoutCUDA()
+	return isFramework || t.cuda().Known() || t.withoutCUDA()
 }
 
 // plain reports whether a path is such as people can be shown.

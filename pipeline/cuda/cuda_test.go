@@ -1,11 +1,11 @@
-package inventory
+package cuda
 
 import (
 	"slices"
 	"testing"
 )
 
-func TestDriverVersionOrder(t *testing.T) {
+func TestDriverOrder(t *testing.T) {
 	ordered := []string{"418", "450.80.02", "470", "525.60.13", "535.54.03", "535.104.05", "550.54.14", "550.54.15", "565.57.01", "565.77", "565.77.01", "580.65.06", "580.65.6.1", "590.44.01"}
 	for i, a := range ordered {
 		for j, b := range ordered {
@@ -16,7 +16,7 @@ func TestDriverVersionOrder(t *testing.T) {
 		if driver(t, a).String() != a {
 			t.Errorf("%s became %s", a, driver(t, a))
 		}
-		if (DriverVersion{}).Compare(driver(t, a)) >= 0 {
+		if (Driver{}).Compare(driver(t, a)) >= 0 {
 			t.Errorf("unknown is not below %s", a)
 		}
 	}
@@ -34,20 +34,20 @@ func TestDriverVersionOrder(t *testing.T) {
 
 func TestCompatibilityTable(t *testing.T) {
 	if !slices.IsSortedFunc(shipped, func(a, b struct {
-		cuda   cuda
+		cuda   Version
 		driver string
 	}) int {
-		return a.cuda.compare(b.cuda)
+		return a.cuda.Compare(b.cuda)
 	}) {
 		t.Error("the releases are not in order")
 	}
-	last := DriverVersion{}
+	last := Driver{}
 	for _, release := range shipped {
 		v := driver(t, release.driver)
 		if v.Compare(last) <= 0 {
 			t.Errorf("CUDA %s came with %s, the release before with %s", release.cuda, v, last)
 		}
-		if floor := release.cuda.floor(); !floor.Known() || floor.Compare(v) > 0 {
+		if floor := release.cuda.Floor(); !floor.Known() || floor.Compare(v) > 0 {
 			t.Errorf("CUDA %s came with %s, below its floor %s", release.cuda, v, floor)
 		}
 		last = v
@@ -57,9 +57,8 @@ func TestCompatibilityTable(t *testing.T) {
 		"12.7": {"525.60.13", "570.86.10"}, "13.0": {"580.65.06", "580.65.06"}, "11.0": {"450.80.02", "455.32.00"},
 		"14.0": {"", ""}, "13.9": {"580.65.06", ""}, "": {"", ""}, "x": {"", ""},
 	} {
-		floor, _ := Floor(version)
-		offered, _ := Offered(version)
-		if got := [2]string{floor.String(), offered.String()}; got != want {
+		v := Parse(version)
+		if got := [2]string{v.Floor().String(), v.Offered().String()}; got != want {
 			t.Errorf("CUDA %q: %v, want %v", version, got, want)
 		}
 	}
@@ -83,13 +82,13 @@ func TestRequirement(t *testing.T) {
 		"driver>=abc driver>=535": "",
 		"cuda>=12.9\tbrand=tesla,driver>=535,driver<536  brand=l4,driver>=550.1.2.3": "535",
 	} {
-		if got := parseRequirement(text).lowest().String(); got != want {
+		if got := ParseRequirement(text).Lowest().String(); got != want {
 			t.Errorf("%q needs %q, want %q", text, got, want)
 		}
 	}
 }
 
-func driver(t *testing.T, s string) DriverVersion {
+func driver(t *testing.T, s string) Driver {
 	t.Helper()
 	v, err := ParseDriver(s)
 	if err != nil {
