@@ -81,6 +81,9 @@ func (d Driver) Offers() Version {
 	return newest
 }
 
+// Newest reports whether the table has no newer version.
+func (v Version) Newest() bool { return v.Compare(shipped[len(shipped)-1].cuda) >= 0 }
+
 // Runs is the newest major version of CUDA that runs on a driver; 0 if none of
 // the table does.
 func (d Driver) Runs() int {
