@@ -110,7 +110,7 @@ func TestPushedBaseImage(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	listener, err := flags.listen(t.Context(), log)
 	l.check(err)
-	options, err := flags.options(nil)
+	options, err := flags.options(nil, filepath.Dir(l.remote))
 	l.check(err)
 	host, speak := notifying(t, agentURL(listener)+"/webhooks/registry", "a-secret")
 	image := host + "/os/base:12"
