@@ -9,50 +9,39 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-
-	gogithub "github.com/google/go-github/v60/github"
 )
 
 // github is GitHub, of any kind.
 type github struct{}
 
 func (github) proof(header http.Header, body []byte) func(string) bool {
-	signature := header.Get(gogithub.SHA256SignatureHeader)
-	if !strings.HasPrefix(signature, "sha256=") {
-		return nil // SHA-1 is not taken
-	}
-	return func(secret string) bool {
-		return secret != "" && gogithub.ValidateSignature(signature, body, []byte(secret)) == nil
-	}
+	return prefixed(header.Get("X-Hub-Signature-256"), body) // SHA-1 is not taken
 }
 
 func (github) read(header http.Header, payload []byte) (delivery, error) {
-	kind := header.Get(gogithub.EventTypeHeader)
-	switch kind {
-	case "push", "create", "delete", "ping":
+	d := delivery{}
+	switch header.Get("X-GitHub-Event") {
+	case "push", "create", "delete":
+		d.moves = true
+	case "ping":
 	default:
-		return delivery{}, nil // asked for by mistake
+		return d, nil // asked for by mistake
 	}
-	event, err := gogithub.ParseWebHook(kind, payload)
-	if err != nil {
+	// Not the library's events: what they take apart, and is not needed, may
+	// have a million parts.
+	var p struct {
+		Repository struct {
+			Clone string `json:"clone_url"`
+			SSH   string `json:"ssh_url"`
+			Git   string `json:"git_url"`
+			HTML  string `json:"html_url"`
+		} `json:"repository"`
+	}
+	if err := json.Unmarshal(payload, &p); err != nil {
 		return delivery{}, err
 	}
-	switch e := event.(type) {
-	case *gogithub.PushEvent:
-		r := e.GetRepo()
-		return delivery{moves: true, urls: present(r.GetCloneURL(), r.GetSSHURL(), r.GetGitURL(), r.GetHTMLURL())}, nil
-	case *gogithub.CreateEvent:
-		return delivery{moves: true, urls: githubURLs(e.GetRepo())}, nil
-	case *gogithub.DeleteEvent:
-		return delivery{moves: true, urls: githubURLs(e.GetRepo())}, nil
-	case *gogithub.PingEvent:
-		return delivery{urls: githubURLs(e.GetRepo())}, nil
-	}
-	return delivery{}, fmt.Errorf("a %s event that is none", kind)
-}
-
-func githubURLs(r *gogithub.Repository) []string {
-	return present(r.GetCloneURL(), r.GetSSHURL(), r.GetGitURL(), r.GetHTMLURL())
+	d.urls = present(p.Repository.Clone, p.Repository.SSH, p.Repository.Git, p.Repository.HTML)
+	return d, nil
 }
 
 // gitlab is GitLab, whose token is sent as it is.
@@ -122,7 +111,7 @@ func (gitea) read(header http.Header, payload []byte) (delivery, error) {
 		return delivery{}, err
 	}
 	d := delivery{urls: present(p.Repository.Clone, p.Repository.SSH, p.Repository.HTML)}
-	for _, name := range []string{"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", gogithub.EventTypeHeader} {
+	for _, name := range []string{"X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event", "X-GitHub-Event"} {
 		switch header.Get(name) {
 		case "push", "create", "delete":
 			d.moves = true
@@ -136,14 +125,16 @@ func (gitea) read(header http.Header, payload []byte) (delivery, error) {
 type generic struct{}
 
 func (generic) proof(header http.Header, body []byte) func(string) bool {
-	signature, ok := strings.CutPrefix(header.Get(SignatureHeader), "sha256=")
-	if !ok {
-		return nil
-	}
-	return signed(signature, body)
+	return prefixed(header.Get(SignatureHeader), body)
 }
 
+// maxPlain bounds a plain delivery, whose commits are all taken apart.
+const maxPlain = 1 << 20
+
 func (generic) read(_ http.Header, payload []byte) (delivery, error) {
+	if len(payload) > maxPlain {
+		return delivery{}, fmt.Errorf("more than %d bytes", maxPlain)
+	}
 	var p struct {
 		Repository string            `json:"repository"`
 		Commits    map[string]string `json:"commits"`
@@ -155,6 +146,15 @@ func (generic) read(_ http.Header, payload []byte) (delivery, error) {
 		return delivery{}, errors.New("no repository")
 	}
 	return delivery{urls: []string{p.Repository}, moves: true, commits: p.Commits}, nil
+}
+
+// prefixed is signed for a signature with its algorithm before it.
+func prefixed(signature string, body []byte) func(string) bool {
+	claimed, ok := strings.CutPrefix(signature, "sha256=")
+	if !ok {
+		return nil
+	}
+	return signed(claimed, body)
 }
 
 // signed compares the hexadecimal HMAC-SHA256 of a body.

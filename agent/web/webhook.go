@@ -1,11 +1,13 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -73,6 +75,12 @@ func (h *handler) webhook(f forge) http.Handler {
 			return
 		}
 		defer done()
+		opens := f.proof(r.Header, body)
+		fits := func(s Secret) bool { return opens != nil && opens(s.Value) }
+		if !near && !slices.ContainsFunc(h.Secrets, fits) {
+			w.WriteHeader(http.StatusUnauthorized) // nothing of strangers is taken apart
+			return
+		}
 		payload, err := payloadOf(r.Header.Get("Content-Type"), body)
 		var d delivery
 		if err == nil {
@@ -80,12 +88,8 @@ func (h *handler) webhook(f forge) http.Handler {
 		}
 		known := h.watched.find(d.urls)
 		if !near {
-			opens := f.proof(r.Header, body)
 			genuine := false
-			if opens != nil {
-				known, genuine = allow(h.Secrets, known, opens)
-			}
-			if !genuine {
+			if known, genuine = allow(h.Secrets, known, opens); !genuine {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -146,8 +150,13 @@ func payloadOf(contentType string, body []byte) ([]byte, error) {
 	case media == "application/json":
 		return body, nil
 	case media == "application/x-www-form-urlencoded":
-		form, err := url.ParseQuery(string(body))
-		return []byte(form.Get("payload")), err
+		for field := range bytes.SplitSeq(body, []byte("&")) {
+			if text, ok := bytes.CutPrefix(field, []byte("payload=")); ok {
+				payload, err := url.QueryUnescape(string(text))
+				return []byte(payload), err
+			}
+		}
+		return nil, errors.New("a form without a payload")
 	}
 	return nil, errors.New("neither JSON nor a form")
 }

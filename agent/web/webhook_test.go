@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -117,17 +118,46 @@ func TestDeliveries(t *testing.T) {
 
 func TestLargeDeliveries(t *testing.T) {
 	s := newSite(t, withSecrets)
-	pad := func(size int) []byte {
-		text := fmt.Sprintf(`{"repository":%q,"pad":""}`, plainLab)
-		return []byte(text[:len(text)-2] + strings.Repeat("x", size-len(text)) + `"}`)
+	// What is not needed may have millions of parts.
+	parts := func(size int) []byte {
+		text := fmt.Sprintf(`{"repository":{"clone_url":%q,"git_http_url":%q},"commits":[],"pad":""}`, giteaLab, giteaLab)
+		fill := size - len(text) - 2
+		return []byte(strings.NewReplacer("[]", "["+strings.Repeat("{},", fill/3)+"{}]", `""}`, `"`+strings.Repeat("x", fill%3)+`"}`).Replace(text))
 	}
-	body := pad(maxBody)
-	if status, _ := s.request("POST", "/webhooks/generic", sender("generic", "", secret, body), body); status != 202 || s.woken() != plainLab {
-		t.Errorf("the largest: %d", status)
+	body := parts(maxBody)
+	if len(body) != maxBody {
+		t.Fatalf("the largest has %d bytes", len(body))
 	}
-	body = pad(maxBody + 1)
-	if status, text := s.request("POST", "/webhooks/generic", sender("generic", "", secret, body), body); status != 413 || text != "" || s.woken() != "" {
+	var before, after runtime.MemStats
+	for _, c := range []struct {
+		path, forge, event, secret string
+		status                     int
+	}{
+		{"github", "github", "push", secret, 202},
+		{"gitlab", "gitlab", "Push Hook", secret, 202},
+		{"gitea", "gitea", "push", secret, 202},
+		{"github", "github", "push", "guess", 401},
+		{"generic", "generic", "", secret, 400},
+		{"generic", "generic", "", "guess", 401},
+	} {
+		header := sender(c.forge, c.event, c.secret, body)
+		runtime.ReadMemStats(&before)
+		status, _ := s.request("POST", "/webhooks/"+c.path, header, body)
+		runtime.ReadMemStats(&after)
+		if woken := s.woken(); status != c.status || (woken == giteaLab) != (status == 202) {
+			t.Errorf("the largest of %s: %d, woke %q, want %d", c.forge, status, woken, c.status)
+		}
+		if taken := after.TotalAlloc - before.TotalAlloc; taken > 10*maxBody {
+			t.Errorf("the largest of %s, answered %d, took %d MB of memory", c.forge, status, taken>>20)
+		}
+	}
+	body = parts(maxBody + 1)
+	if status, text := s.request("POST", "/webhooks/github", sender("github", "push", secret, body), body); status != 413 || text != "" || s.woken() != "" {
 		t.Errorf("one that is too large: %d %s", status, text)
+	}
+	plain := []byte(fmt.Sprintf(`{"repository":%q,"commits":{%s"x":""}}`, plainLab, strings.Repeat(`"x":"",`, maxPlain/7)))
+	if status, _ := s.request("POST", "/webhooks/generic", sender("generic", "", secret, plain), plain); status != 400 || s.woken() != "" {
+		t.Errorf("a plain one that is too large: %d", status)
 	}
 	// One that does not say how large it is.
 	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/webhooks/generic", struct{ *bytes.Reader }{bytes.NewReader(body)})
