@@ -175,6 +175,14 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 		return err
 	}
 	defer s.close()
+	if s.sweep != nil {
+		stop, err := s.serveControl(f.stack.dataDir, log)
+		if err != nil {
+			log.Warn("cannot listen to commands; clean-up is on schedule only", "error", err)
+		} else {
+			defer stop(ctx)
+		}
+	}
 	a.Store, a.Carrier, a.Owner = s.store, s.carrier, s.owner
 	s.carrier.Trust.Refs = f.trusted
 	s.carrier.Namespaces = map[string]string{}

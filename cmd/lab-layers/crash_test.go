@@ -116,6 +116,11 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	p.checkTags(pushes, last)
 
+	if out, err := exec.Command(p.binary, "gc", "--data-dir", p.data).CombinedOutput(); err != nil || !strings.Contains(string(out), "no manifest needs them") {
+		t.Errorf("clean-up by the agent: %v: %s", err, out)
+	}
+	p.checkTags(pushes, last)
+
 	if err := a.stop(); err != nil {
 		t.Errorf("SIGTERM: %v", err)
 	}

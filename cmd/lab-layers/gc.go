@@ -56,8 +56,7 @@ to keep, no tag and no kept image refers to. Every deletion is told with its
 reason. With --dry-run it only tells.
 
 It waits for runs to end and lets none begin meanwhile. The registry that an agent
-started is written to by that agent alone: while it runs, "lab-layers agent --gc"
-cleans up, and gc does while it does not.`,
+started is written to by that agent alone: while it runs, gc has it do the work.`,
 		Example: `  lab-layers gc --dry-run
   lab-layers gc --registry registry.example.org/lab --database-url postgres://lab@db/lab`,
 		Args: cobra.NoArgs,
@@ -65,16 +64,7 @@ cleans up, and gc does while it does not.`,
 			if err := g.keeps.check(""); err != nil {
 				return err
 			}
-			cleaner, end, err := g.open(cmd.Context(), slog.New(slog.DiscardHandler))
-			if err != nil {
-				return err
-			}
-			defer end()
-			do := cleaner.Clean
-			if g.dryRun {
-				do = cleaner.Plan
-			}
-			list, err := do(cmd.Context())
+			list, err := g.do(cmd.Context())
 			heading := []string{"KIND", "WHAT", "SIZE", "WHY"}
 			return errors.Join(err, printList(cmd.OutOrStdout(), output.json(), heading, list, deletionRow))
 		},
@@ -115,6 +105,36 @@ type gc struct {
 	wait      time.Duration
 }
 
+// do cleans up, or has the agent do it that alone writes to the registry.
+func (g *gc) do(ctx context.Context) ([]cleanup.Deletion, error) {
+	if !g.dryRun && g.registry == "" && g.agentRuns() {
+		return askToCleanUp(ctx, g.records.dataDir, cleanUp{Last: g.keeps.last, MinAge: g.keeps.minAge, Grace: g.keeps.grace, Wait: g.wait})
+	}
+	cleaner, end, err := g.open(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if g.dryRun {
+		return cleaner.Plan(ctx)
+	}
+	return cleaner.Clean(ctx)
+}
+
+// agentRuns reports whether somebody works on the data directory, with a registry
+// in it.
+func (g *gc) agentRuns() bool {
+	found, err := readStarted(g.records.dataDir)
+	if err != nil || !found.Embedded {
+		return false
+	}
+	unlock, err := lockDataDir(g.records.dataDir)
+	if err == nil {
+		unlock()
+	}
+	return errors.As(err, new(inputError))
+}
+
 // open brings up what the clean-up needs.
 func (g *gc) open(ctx context.Context, log *slog.Logger) (_ *cleanup.Cleaner, _ func(), err error) {
 	var stops []func(context.Context)
@@ -151,7 +171,7 @@ func (g *gc) open(ctx context.Context, log *slog.Logger) (_ *cleanup.Cleaner, _ 
 			case !errors.As(err, new(inputError)):
 				return nil, nil, err
 			case !g.dryRun:
-				return nil, nil, inputf(`the agent on %s is running, and only it may write to its registry: start it with --gc "0 4 * * *", or stop it for the while; --dry-run works`, g.records.dataDir)
+				return nil, nil, err // it has just been started
 			}
 		}
 		if found.Embedded && locked {

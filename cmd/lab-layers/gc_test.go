@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -109,8 +111,8 @@ func TestCleanUpOldCommits(t *testing.T) {
 	}
 }
 
-// TestCleanUpCommand refuses to write to a registry whose agent runs, and tells
-// what it would do.
+// TestCleanUpCommand has the agent that runs do the work, as only that may write
+// to its registry.
 func TestCleanUpCommand(t *testing.T) {
 	shared.open(t)
 	t.Setenv("LAB_LAYERS_DATABASE_URL", "")
@@ -121,9 +123,30 @@ func TestCleanUpCommand(t *testing.T) {
 		err := root.Execute()
 		return out.String(), err
 	}
-	if out, err := gc(); exitCode(err) != exitInput || !strings.Contains(err.Error(), "--gc") {
+	if out, err := gc(); err == nil || !strings.Contains(err.Error(), "only it may write to its registry") {
+		t.Errorf("with nobody to ask: %s: %v", out, err)
+	}
+	dataDir := shared.flags().dataDir
+	stop, err := shared.stack.serveControl(dataDir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := gc(); err != nil || !strings.Contains(out, "no manifest needs them") {
 		t.Errorf("%s: %v", out, err)
 	}
+	if info, err := os.Stat(filepath.Join(dataDir, controlDir)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("who may ask: %v, %v", info, err)
+	}
+	// A build keeps clean-up off, and so the agent that is asked.
+	end, err := shared.stack.store.Building(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := gc("--wait", "0s"); exitCode(err) != exitOutside || !strings.Contains(err.Error(), "nothing can be removed now") {
+		t.Errorf("while a build is at work: %s: %v", out, err)
+	}
+	end()
+	stop(t.Context())
 	if _, err := gc("--dry-run"); err != nil {
 		t.Error(err)
 	}
