@@ -20,6 +20,7 @@ func TestHouse(t *testing.T) {
 		"pipeline/registry":        {"layers", "pipeline"},
 		"pipeline/cuda":            {},
 		"pipeline/inventory":       {"layers", "pipeline", "pipeline/cuda"},
+		"deploy/calendar":          {},
 		"deploy/gpu":               {"pipeline", "pipeline/cuda"},
 		"agent":                    {"layers", "pipeline"},
 		"agent/forge":              {"agent", "layers"},
