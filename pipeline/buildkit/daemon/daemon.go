@@ -121,7 +121,9 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err := writeConfig(config, o); err != nil {
 		return nil, err
 	}
-	sweepCgroups(o.cgroup()) // of a daemon that was killed
+	// Of a daemon that was killed.
+	sweepCgroups(o.cgroup())
+	sweepBundles(o.Root)
 	d := &Daemon{options: o, socket: filepath.Join(sockets, "buildkitd.sock")}
 	// A socket that is there is a dead daemon's: we hold the lock.
 	if err := os.Remove(d.socket); err != nil && !errors.Is(err, os.ErrNotExist) {

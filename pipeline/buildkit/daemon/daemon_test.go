@@ -295,12 +295,22 @@ func TestKillLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
+	bundles := func() []string {
+		left, _ := filepath.Glob(filepath.Join(dir, "runc-*", "executor", "*", "rootfs"))
+		return left
+	}
+	if len(bundles()) != 1 {
+		t.Fatalf("the killed step left %v", bundles())
+	}
 	// The next daemon starts at once; it waits for the last one by itself.
 	d := mustStart(t, Options{Binary: path, Root: dir})
 	if left := processes(t, marker); len(left) > 0 {
 		t.Errorf("processes %v of the build are left", left)
 	}
 	answers(t, d.Address())
+	if left := bundles(); len(left) > 0 {
+		t.Errorf("%v are left", left)
+	}
 	d.Stop(t.Context())
 	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.options.cgroup()); len(left) > 0 {
 		t.Errorf("control groups %v are left", left)
