@@ -35,8 +35,14 @@ bench: setup build ## Measure beside the bare tools, as ratios
 	 } | tee .bench.txt
 	@awk -f .ci/ratios.awk .bench.txt
 
+DURATION ?= 1h
+SEED ?= 0
+
+soak: setup build ## Push at random and kill the parts for DURATION (1h), as SEED says
+	$(GO) test -run '^TestSoak$$' -v -timeout 0 -soak $(DURATION) -soak-seed $(SEED) ./cmd/lab-layers
+
 lint: ## go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-.PHONY: help setup build demo torch test bench lint
+.PHONY: help setup build demo torch test bench soak lint
