@@ -38,8 +38,8 @@ bench: setup build ## Measure beside the bare tools, as ratios
 DURATION ?= 1h
 SEED ?= 0
 
-soak: setup build ## Push at random and kill the parts for DURATION (1h), as SEED says
-	$(GO) test -run '^TestSoak$$' -v -timeout 0 -soak $(DURATION) -soak-seed $(SEED) ./cmd/lab-layers
+soak: setup build ## Kill the parts at random for DURATION (1h, by SEED), and load the agent
+	$(GO) test -run '^Test(Soak|Load)' -v -timeout 0 -soak $(DURATION) -soak-seed $(SEED) ./cmd/lab-layers
 
 lint: ## go vet and staticcheck
 	$(GO) vet ./...

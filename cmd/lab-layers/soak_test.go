@@ -42,6 +42,7 @@ func TestSoak(t *testing.T) {
 	s.act(began.Add(*soakTime), nil)
 	s.check(s.settle())
 	s.report.After = s.usage()
+	s.grown()
 	s.judge()
 	s.end()
 	s.report.Seconds = int(time.Since(began).Seconds())

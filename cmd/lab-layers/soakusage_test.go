@@ -10,9 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -34,20 +32,7 @@ func (s *soak) usage() *soakUsage {
 	s.Helper()
 	pause(s.Context(), 15*time.Second) // connections that are kept for a while go
 	u := &soakUsage{DiskMiB: map[string]int{}}
-	res, err := http.Get(s.url + "/metrics")
-	s.check(err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	s.check(err)
-	value := func(name string) int {
-		m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(text)
-		if m == nil {
-			s.Fatalf("there is no metric %s", name)
-		}
-		v, err := strconv.ParseFloat(string(m[1]), 64)
-		s.check(err)
-		return int(v)
-	}
+	value := func(name string) int { return int(s.metric(name)) }
 	u.Goroutines, u.Files = value("go_goroutines"), value("process_open_fds")
 	u.ResidentMiB = value("process_resident_memory_bytes") >> 20
 	u.Processes = len(descendants(s.T, s.run.cmd.Process.Pid))
@@ -85,6 +70,15 @@ func onDisk(dir string) (bytes int64) {
 	return bytes
 }
 
+// grown checks that nothing piles up in an agent that nothing is done to.
+func (s *soak) grown() {
+	s.Helper()
+	u, v := s.report.Before, s.report.After
+	if v.Goroutines > u.Goroutines+10 || v.Files > u.Files+10 || v.BuildKit > u.BuildKit+10 || v.Mounts > u.Mounts+2 || v.Processes > u.Processes+5 {
+		s.Errorf("without a fault the agent went from %+v to %+v", *u, *v)
+	}
+}
+
 // leftovers checks that an agent that has ended left no mount, and nothing half
 // done on the disk.
 func (s *soak) leftovers() {
@@ -102,9 +96,6 @@ func (s *soak) leftovers() {
 		if len(left) > 0 {
 			s.Errorf("%d files are left, such as %s", len(left), left[0])
 		}
-	}
-	if u, v := s.report.Before, s.report.After; v.Goroutines > u.Goroutines+10 || v.Files > u.Files+10 || v.BuildKit > u.BuildKit+10 || v.Mounts > u.Mounts+2 || v.Processes > u.Processes+5 {
-		s.Errorf("without a fault the agent went from %+v to %+v", *u, *v)
 	}
 }
 
