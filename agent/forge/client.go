@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,8 @@ const (
 	requestLimit = 20 * time.Second
 	// maxBody bounds each answer.
 	maxBody = 8 << 20
+	// maxRefusal bounds what is read of an answer other than success.
+	maxRefusal = 64 << 10
 	// maxPages bounds each list, of 50 or 100 things a page.
 	maxPages = 20
 )
@@ -66,10 +69,18 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Header.Set("Authorization", a.scheme+" "+token)
 	req.Header.Set("User-Agent", "lab-layers")
 	resp, err := a.RoundTripper.RoundTrip(req)
-	if err == nil {
-		resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
+	if err != nil {
+		return nil, err
 	}
-	return resp, err
+	if resp.StatusCode < 300 {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
+		return resp, nil
+	}
+	// Its words become an error's, and may repeat what was sent.
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // the status counts
+	resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(bytes.ReplaceAll(text, []byte(token), []byte("***"))))
+	return resp, nil
 }
 
 // answered is an answer other than success.
@@ -79,6 +90,9 @@ type answered struct {
 	limited bool
 	message string
 }
+
+// quoted is as much of a forge's words as an error has.
+func quoted(message string) string { return limit(plain(message), 200) }
 
 func (a *answered) Error() string {
 	advice := ""
@@ -104,7 +118,7 @@ func (a *answered) Error() string {
 // refusal sorts an answer other than success: what passes for the forge as a
 // whole from what is about one project or commit.
 func refusal(resp *http.Response, message string) error {
-	a := &answered{status: resp.StatusCode, message: limit(plain(message), 200)}
+	a := &answered{status: resp.StatusCode, message: quoted(message)}
 	after := retryAfter(resp.Header)
 	a.limited = a.status == http.StatusTooManyRequests || a.status == http.StatusForbidden && (after > 0 || resp.Header.Get("X-RateLimit-Remaining") == "0")
 	u := &agent.Unheard{Err: a, After: after}

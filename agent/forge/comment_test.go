@@ -138,6 +138,43 @@ func TestHostileComment(t *testing.T) {
 	}
 }
 
+// gitlabCode is what GitLab looks for no commands in: the pattern of its quick
+// actions, which knows fences of three backticks alone.
+var gitlabCode = regexp.MustCompile("(?ms)^```.+?\n```$")
+
+// TestNoCommands holds that no line of a build's output is a command to GitLab.
+func TestNoCommands(t *testing.T) {
+	r := report(agent.Failed)
+	for _, fence := range []string{"```", "````", "`````", "~~~", "```text", " ```"} {
+		r.Layers[2].Error.Tail = append(r.Layers[2].Error.Tail, fence, "/close", fence)
+	}
+	text := comment(r, "")
+	if rest := gitlabCode.ReplaceAllString(text, ""); !strings.Contains(text, "\n/close\n") || strings.Contains(rest, "/close") {
+		t.Errorf("commands are left of\n%s\nin\n%s", text, rest)
+	}
+}
+
+// TestStatusContexts holds that each ref has a context of its own.
+func TestStatusContexts(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	refs := []layers.Ref{
+		"refs/heads/main", "refs/heads/ma\u200bin", "refs/heads/ma\u202ein", "refs/heads/main\u00a0", "refs/heads/refs/heads/main",
+		"refs/tags/main", "refs/heads/refs/tags/main", "refs/heads/ma\xffin", "refs/heads/ma\xfein", "refs/heads/ma\ufffdin",
+		layers.Ref("refs/heads/" + long + "1"), layers.Ref("refs/heads/" + long + "2"),
+	}
+	of := map[string]layers.Ref{}
+	for _, ref := range refs {
+		c := statusContext(ref)
+		if other, there := of[c]; there || len([]rune(c)) > maxContext {
+			t.Errorf("%q has the context %q of %q", ref, c, other)
+		}
+		of[c] = ref
+	}
+	if of["lab-layers/main"] != "refs/heads/main" || of["lab-layers/refs/tags/main"] != "refs/tags/main" {
+		t.Errorf("%v", of)
+	}
+}
+
 // TestLongComment bounds what is told of many layers.
 func TestLongComment(t *testing.T) {
 	r := report(agent.Failed)

@@ -57,7 +57,7 @@ func (g *gitea) Changes(ctx context.Context, p Project, branch string) (changes 
 
 func (g *gitea) Comments(ctx context.Context, p Project, change int64, mark string) (ids []int64, err error) {
 	// All of them come at once, the oldest first.
-	var notes []note
+	var notes items[note]
 	_, err = g.call(ctx, http.MethodGet, fmt.Sprintf("%s/issues/%d/comments", giteaProject(p), change), nil, nil, &notes)
 	for _, n := range notes {
 		if strings.HasPrefix(n.Body, mark) && g.wrote(ctx, n.User.ID, g.whoami) {

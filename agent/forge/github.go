@@ -3,6 +3,8 @@ package forge
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -45,42 +47,60 @@ func (g *github) Status(ctx context.Context, p Project, s Status) error {
 }
 
 func (g *github) Changes(ctx context.Context, p Project, branch string) (changes []int64, err error) {
-	options := &gogithub.PullRequestListOptions{State: "open", Head: p.Owner + ":" + branch, ListOptions: gogithub.ListOptions{PerPage: 100}}
+	type side struct {
+		Ref  string `json:"ref"`
+		Repo user   `json:"repo"`
+	}
+	pulls, err := githubList[struct {
+		Number int64 `json:"number"`
+		Head   side  `json:"head"`
+		Base   side  `json:"base"`
+	}](ctx, g, githubProject(p)+"/pulls", url.Values{"state": {"open"}, "head": {p.Owner + ":" + branch}})
+	for _, pull := range pulls {
+		// A head that is not found is left out of the question by GitHub.
+		if pull.Head.Ref == branch && pull.Head.Repo.ID == pull.Base.Repo.ID {
+			changes = append(changes, pull.Number)
+		}
+	}
+	return changes, err
+}
+
+func githubProject(p Project) string {
+	return "repos/" + url.PathEscape(p.Owner) + "/" + url.PathEscape(p.Name)
+}
+
+// githubList reads all pages, as far as their number is bounded. The library's
+// own lists take each thing apart wholly, which takes a hundred times the memory
+// that the answer has.
+func githubList[T any](ctx context.Context, g *github, path string, query url.Values) (all []T, err error) {
+	query.Set("per_page", "100")
 	for range maxPages {
-		pulls, resp, err := g.client.PullRequests.List(ctx, p.Owner, p.Name, options)
+		req, err := g.client.NewRequest(http.MethodGet, path+"?"+query.Encode(), nil)
+		if err != nil {
+			return nil, err
+		}
+		var some items[T]
+		resp, err := g.client.Do(ctx, req, &some)
 		if err != nil {
 			return nil, githubError(err)
 		}
-		for _, pull := range pulls {
-			// A head that is not found is left out of the question by GitHub.
-			if pull.GetHead().GetRef() == branch && pull.GetHead().GetRepo().GetID() == pull.GetBase().GetRepo().GetID() {
-				changes = append(changes, int64(pull.GetNumber()))
-			}
-		}
-		if options.Page = resp.NextPage; options.Page == 0 {
+		all = append(all, some...)
+		if resp.NextPage == 0 {
 			break
 		}
+		query.Set("page", fmt.Sprint(resp.NextPage))
 	}
-	return changes, nil
+	return all, nil
 }
 
 func (g *github) Comments(ctx context.Context, p Project, change int64, mark string) (ids []int64, err error) {
-	options := &gogithub.IssueListCommentsOptions{ListOptions: gogithub.ListOptions{PerPage: 100}}
-	for range maxPages {
-		comments, resp, err := g.client.Issues.ListComments(ctx, p.Owner, p.Name, int(change), options)
-		if err != nil {
-			return nil, githubError(err)
-		}
-		for _, c := range comments {
-			if strings.HasPrefix(c.GetBody(), mark) && g.wrote(ctx, c.GetUser().GetID(), g.whoami) {
-				ids = append(ids, c.GetID())
-			}
-		}
-		if options.Page = resp.NextPage; options.Page == 0 {
-			break
+	notes, err := githubList[note](ctx, g, fmt.Sprintf("%s/issues/%d/comments", githubProject(p), change), url.Values{})
+	for _, n := range notes {
+		if strings.HasPrefix(n.Body, mark) && g.wrote(ctx, n.User.ID, g.whoami) {
+			ids = append(ids, n.ID)
 		}
 	}
-	return ids, nil
+	return ids, err
 }
 
 func (g *github) Comment(ctx context.Context, p Project, change, id int64, body string) (err error) {
@@ -105,12 +125,12 @@ func githubError(err error) error {
 	var other *gogithub.ErrorResponse
 	switch {
 	case errors.As(err, &limit):
-		return &agent.Unheard{Err: &answered{status: 403, limited: true, message: limit.Message}, After: max(time.Until(limit.Rate.Reset.Time), time.Minute)}
+		return &agent.Unheard{Err: &answered{status: 403, limited: true, message: quoted(limit.Message)}, After: max(time.Until(limit.Rate.Reset.Time), time.Minute)}
 	case errors.As(err, &abuse):
-		return &agent.Unheard{Err: &answered{status: 403, limited: true, message: abuse.Message}, After: max(abuse.GetRetryAfter(), time.Minute)}
+		return &agent.Unheard{Err: &answered{status: 403, limited: true, message: quoted(abuse.Message)}, After: max(abuse.GetRetryAfter(), time.Minute)}
 	case errors.As(err, &other):
 		message := other.Message
-		for _, e := range other.Errors {
+		for _, e := range other.Errors[:min(len(other.Errors), 5)] {
 			message += "; " + e.Message
 		}
 		return refusal(other.Response, message)

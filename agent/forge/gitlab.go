@@ -29,9 +29,9 @@ func gitlabProject(p Project) string {
 
 func (g *gitlab) Status(ctx context.Context, p Project, s Status) error {
 	states := map[State]string{Waiting: "pending", Running: "running", Success: "success", Failure: "failed", Cancelled: "canceled"}
-	ref := string(s.Ref)
-	for _, prefix := range []string{"refs/heads/", "refs/tags/"} {
-		ref = strings.TrimPrefix(ref, prefix)
+	ref, isBranch := strings.CutPrefix(string(s.Ref), "refs/heads/")
+	if !isBranch {
+		ref = strings.TrimPrefix(ref, "refs/tags/")
 	}
 	body := map[string]string{"state": states[s.State], "ref": ref, "name": s.Context, "description": s.Description}
 	if s.URL != "" {

@@ -48,7 +48,7 @@ func (r *rest) call(ctx context.Context, method, path string, query url.Values, 
 	}
 	defer drain(resp.Body)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		message, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		message, _ := io.ReadAll(resp.Body) // it is short
 		return false, refusal(resp, string(message))
 	}
 	if answer != nil {
@@ -64,7 +64,7 @@ func list[T any](ctx context.Context, r *rest, path string, query url.Values, si
 	query.Set(size, "50") // more than that Gitea does not give
 	for page := 1; page <= maxPages; page++ {
 		query.Set("page", fmt.Sprint(page))
-		var some []T
+		var some items[T]
 		more, err := r.call(ctx, http.MethodGet, path, query, nil, &some)
 		if err != nil {
 			return nil, err
@@ -77,18 +77,19 @@ func list[T any](ctx context.Context, r *rest, path string, query url.Values, si
 	return all, nil
 }
 
-// user is an account, as all forges tell it.
+// user is an account, or another thing of which the id alone counts, as all
+// forges tell it.
 type user struct {
 	ID int64 `json:"id"`
 }
 
-// note is a comment, as GitLab and Gitea tell it.
+// note is a comment, as all forges tell it.
 type note struct {
 	ID     int64  `json:"id"`
 	Body   string `json:"body"`
 	System bool   `json:"system"`
 	Author user   `json:"author"` // GitLab
-	User   user   `json:"user"`   // Gitea
+	User   user   `json:"user"`   // GitHub and Gitea
 }
 
 func (r *rest) whoami(ctx context.Context) (int64, error) {

@@ -2,6 +2,7 @@ package forge
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -158,8 +159,17 @@ func state(r agent.Run) State {
 }
 
 // statusContext is lab-layers/BRANCH; of other refs it has the full name, as a
-// tag may be called like a branch.
-func statusContext(ref layers.Ref) string { return limit("lab-layers/"+short(ref), maxContext) }
+// tag may be called like a branch. A name that cannot be shown whole gets a hash:
+// no branch is to set the status of another.
+func statusContext(ref layers.Ref) string {
+	name, _ := strings.CutPrefix(string(ref), "refs/heads/")
+	shown := limit("lab-layers/"+plain(name), maxContext-15)
+	isBranch := name != string(ref)
+	if shown == "lab-layers/"+name && isBranch != strings.HasPrefix(name, "refs/") {
+		return shown
+	}
+	return fmt.Sprintf("%s (%.6x)", shown, sha256.Sum256([]byte(ref)))
+}
 
 // maxContext is what fits into a column of 255 bytes, in most alphabets.
 const maxContext = 120

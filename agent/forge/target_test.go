@@ -2,8 +2,10 @@ package forge
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -269,6 +271,64 @@ func TestMovedProject(t *testing.T) {
 		tell(t, target, report(agent.Succeeded))
 		if len(s.statuses) != 1 {
 			t.Errorf("statuses %+v", s.statuses)
+		}
+	})
+}
+
+// TestManyThings takes no more memory than an answer is long, whatever it lists:
+// changes and comments without end, or reasons for a refusal.
+func TestManyThings(t *testing.T) {
+	many := strings.Repeat("{},", maxBody/3-100) + "{}"
+	eachForge(t, func(t *testing.T, s *standIn, target *Target, _ map[State]string) {
+		status, answer := http.StatusOK, "["+many+"]"
+		s.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Link", `<`+s.URL+r.URL.Path+`?page=2>; rel="next"`)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(answer))
+			return true
+		}
+		for what, ask := range map[string]func() error{
+			"changes": func() error {
+				_, err := target.Forge.Changes(t.Context(), target.Projects[labURL], "main")
+				return err
+			},
+			"comments": func() error {
+				_, err := target.Forge.Comments(t.Context(), target.Projects[labURL], 1, mark)
+				return err
+			},
+			"reasons": func() error {
+				status, answer = http.StatusBadRequest, `{"message":"no","errors":[`+many+`]}`
+				defer func() { status, answer = http.StatusOK, "["+many+"]" }()
+				_, err := target.Forge.Changes(t.Context(), target.Projects[labURL], "main")
+				return err
+			},
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := ask()
+			runtime.ReadMemStats(&after)
+			if taken := after.TotalAlloc - before.TotalAlloc; err == nil || taken > 12*maxBody {
+				t.Errorf("%s: %d MB of memory, error %v", what, taken>>20, err)
+			}
+		}
+	})
+}
+
+// TestRepeatedToken shows no token in an error, though the forge repeats it.
+func TestRepeatedToken(t *testing.T) {
+	eachForge(t, func(t *testing.T, s *standIn, target *Target, _ map[State]string) {
+		for _, status := range []int{400, 401, 403, 500} {
+			s.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				w.Header().Set("X-RateLimit-Limit", "60")
+				w.Header().Set("X-RateLimit-Remaining", "0")
+				w.Header().Set("X-RateLimit-Reset", itoa(time.Now().Unix()))
+				w.WriteHeader(status)
+				_, _ = fmt.Fprintf(w, `{"message":"you sent %s"}`, r.Header.Get("Authorization"))
+				return true
+			}
+			if err := target.Tell(t.Context(), report(agent.Succeeded)); err == nil || strings.Contains(err.Error(), token) || !strings.Contains(err.Error(), "you sent") {
+				t.Errorf("%d: %v", status, err)
+			}
 		}
 	})
 }

@@ -50,16 +50,14 @@ func code(text string, n int) string {
 // cell is code in a table's cell.
 func cell(text string, n int) string { return strings.ReplaceAll(code(text, n), "|", `\|`) }
 
-// block shows hostile lines as a block of code, in a fence that is longer than
-// any in them.
+// block shows hostile lines as a block of code. No fence is in them: a longer one
+// around it would do for Markdown, but GitLab looks for commands, which are lines
+// such as "/close", outside of what three backticks enclose.
 func block(lines []string) string {
 	var b strings.Builder
 	for _, line := range lines {
-		b.WriteString(limit(inert.Replace(strings.ReplaceAll(visible(strings.ToValidUTF8(line, "\uFFFD")), "\n", " ")), maxLine) + "\n")
+		line = strings.ReplaceAll(visible(strings.ToValidUTF8(line, "\uFFFD")), "\n", " ")
+		b.WriteString(limit(strings.ReplaceAll(inert.Replace(line), "``", "`\u200b`"), maxLine) + "\n")
 	}
-	fence := "```"
-	for strings.Contains(b.String(), fence) {
-		fence += "`"
-	}
-	return fence + "text\n" + b.String() + fence + "\n"
+	return "```text\n" + b.String() + "```\n"
 }
