@@ -175,7 +175,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 		return err
 	}
 	defer s.close()
-	if s.sweep != nil {
+	if s.embedded != nil {
 		stop, err := s.serveControl(f.stack.dataDir, log)
 		if err != nil {
 			log.Warn("cannot listen to commands; clean-up is on schedule only", "error", err)

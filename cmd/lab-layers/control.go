@@ -72,7 +72,7 @@ func (s *stack) cleanUp(w http.ResponseWriter, r *http.Request, log *slog.Logger
 	}
 	log.Info("a command asks to clean up")
 	keeps := cleanupFlags{last: asked.Last, minAge: asked.MinAge, grace: asked.Grace}
-	cleaner := keeps.cleaner(s.store, s.client, s.found.Registry, s.sweep, log)
+	cleaner := keeps.cleaner(s.store, s.client, s.found.Registry, s.sweep(), log)
 	cleaner.Patience = asked.Wait
 	var answer cleanedUp
 	done, err := cleaner.Clean(r.Context())

@@ -44,9 +44,9 @@ func TestKilledAnywhere(t *testing.T) {
 		`msg="a ref moved"`,
 		`uri=/v2/base/blobs/uploads/ `,
 		`PUT http.request.uri=/v2/pytorch/manifests/sha256:`,
-		`PUT http.request.uri=/v2/resnet50/manifests/key-`,
+		`event=tagged repository=\S+/resnet50 reference=key-`,
 		// Where the run was killed after it had put the tag, it only looks at it.
-		`(PUT|HEAD) http.request.uri=/v2/yolov7/manifests/main `,
+		`event=(tagged|"looked up") repository=\S+/yolov7 reference=main `,
 	} {
 		a.await(point)
 		a.kill()
@@ -63,13 +63,13 @@ func TestKilledAnywhere(t *testing.T) {
 	for _, point := range []string{
 		`msg="a ref moved"`,
 		`msg="run started"`,
-		`HEAD http.request.uri=/v2/unet/manifests/key-`,
+		`event="looked up" repository=\S+/unet reference=key-`,
 		`uri=/v2/unet/blobs/uploads/ `,
 		`PUT http.request.uri=/v2/unet/manifests/sha256:`,
 		`GET http.request.uri=/v2/unet/manifests/sha256:`,
-		`PUT http.request.uri=/v2/unet/manifests/key-`,
-		`PUT http.request.uri=/v2/base/manifests/main-`,
-		`PUT http.request.uri=/v2/unet/manifests/main `,
+		`event=tagged repository=\S+/unet reference=key-`,
+		`event=tagged repository=\S+/base reference=main-`,
+		`event=tagged repository=\S+/unet reference=main `,
 		`msg="run ended"`,
 	} {
 		// Were it killed before it has seen the push, the next push would be

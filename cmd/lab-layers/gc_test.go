@@ -20,7 +20,7 @@ func (l *lab) cleaner(last int) *cleanup.Cleaner {
 	client, err := registry.New(registry.Options{Keychain: shared.stack.keychain})
 	l.check(err)
 	keeps := cleanupFlags{last: last}
-	return keeps.cleaner(l.store, client, l.prefix, shared.stack.sweep, slog.New(slog.DiscardHandler))
+	return keeps.cleaner(l.store, client, l.prefix, shared.stack.sweep(), slog.New(slog.DiscardHandler))
 }
 
 // TestCleanUp removes a deleted branch's own image and no more, and can build it

@@ -59,7 +59,7 @@ const patience = time.Hour
 
 // clean does what "lab-layers gc" does, with an agent's parts.
 func (f *scheduleFlags) clean(ctx context.Context, s *stack, log *slog.Logger) error {
-	cleaner := f.keeps.cleaner(s.store, s.client, s.found.Registry, s.sweep, log)
+	cleaner := f.keeps.cleaner(s.store, s.client, s.found.Registry, s.sweep(), log)
 	cleaner.Patience = patience
 	_, err := cleaner.Clean(ctx)
 	return err

@@ -26,6 +26,7 @@ import (
 	"github.com/lab-layers/lab-layers/pipeline/buildkit"
 	"github.com/lab-layers/lab-layers/pipeline/inventory"
 	"github.com/lab-layers/lab-layers/pipeline/registry"
+	"github.com/lab-layers/lab-layers/pipeline/registry/embedded"
 )
 
 // stackFlags say which parts are given; the others are started.
@@ -100,8 +101,8 @@ type stack struct {
 	keychain authn.Keychain
 	carrier  *agent.Carrier
 	client   *registry.Client
-	// sweep frees blobs of the embedded registry; nil without one.
-	sweep func(context.Context) (int64, error)
+	// embedded is the registry of this process; nil if one is given.
+	embedded *embedded.Registry
 	// checks ask the parts for a sign of life.
 	checks map[string]web.Check
 	found  started
@@ -155,7 +156,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 		if err != nil {
 			return err
 		}
-		s.sweep = own.Sweep
+		s.embedded = own
 		found.Registry, s.keychain = own.Host(), authn.NewMultiKeychain(own, authn.DefaultKeychain)
 		return nil
 	})
@@ -198,6 +199,10 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		return nil, err
 	}
 	s.client = client
+	var images pipeline.Registry = client
+	if s.embedded != nil {
+		images = s.embedded.Shortcut(client)
+	}
 	secrets := map[string]buildkit.Secret{}
 	for id, file := range f.secrets {
 		secrets[id] = buildkit.Secret{File: file}
@@ -225,7 +230,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 	return &agent.Carrier{
 		Planner: layers.NewPlanner(outside(client), layers.Settings{Reproducible: f.reproducible, Compression: f.compression}),
 		Pipeline: &pipeline.Pipeline{
-			Builder: builder, Registry: client, Ledger: s.store,
+			Builder: builder, Registry: images, Ledger: s.store,
 			Surveyor: inventory.Surveyor{Source: client},
 			Prefix:   prefix, Parallel: f.parallel, Limit: f.limit, Flights: new(pipeline.Flights),
 			Adopt: f.adopt || f.registry == "", // the embedded one is written to by its agent alone
@@ -235,6 +240,14 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		PlanLimit: f.planLimit,
 		Now:       time.Now,
 	}, nil
+}
+
+// sweep frees blobs of the embedded registry; nil without one.
+func (s *stack) sweep() func(context.Context) (int64, error) {
+	if s.embedded == nil {
+		return nil
+	}
+	return s.embedded.Sweep
 }
 
 // checkSecrets makes sure that secrets for one repository name one that there

@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/distribution/distribution/v3"
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/sirupsen/logrus"
 )
 
@@ -38,11 +40,14 @@ type Options struct {
 type Registry struct {
 	host   string
 	data   string // its directory
-	log    *logrus.Entry
+	log    *slog.Logger
+	entry  *logrus.Entry // the same for distribution
 	guard  guard
 	server *http.Server
 	app    *handlers.App
-	done   chan struct{}
+	// namespace is the same storage without HTTP.
+	namespace distribution.Namespace
+	done      chan struct{}
 }
 
 // uploadAge is how old an unfinished upload is when it is given up.
@@ -81,9 +86,13 @@ func Start(ctx context.Context, o Options) (_ *Registry, err error) {
 	r := &Registry{
 		host: listener.Addr().String(),
 		data: data,
-		log:  base.entry,
+		log:  log, entry: base.entry,
 		app:  handlers.NewApp(base, configured(data, secret)),
 		done: make(chan struct{}),
+	}
+	if r.namespace, err = storage.NewRegistry(base, newFiles(data)); err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("start registry in %s: %w", o.Dir, err)
 	}
 	r.guard = newGuard(r.app, o.Open)
 	r.server = &http.Server{

@@ -41,13 +41,7 @@ func (r *Registry) Sweep(ctx context.Context) (freed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	ctx = loggedContext{Context: ctx, entry: r.log}
-	driver := newFiles(r.data)
-	namespace, err := storage.NewRegistry(ctx, driver)
-	if err != nil {
-		return 0, err
-	}
-	swept := storage.MarkAndSweep(ctx, driver, namespace, storage.GCOpts{Quiet: true})
+	swept := storage.MarkAndSweep(r.logged(ctx), newFiles(r.data), r.namespace, storage.GCOpts{Quiet: true})
 	after, err := sizeOfBlobs(ctx, r.data)
 	return before - after, errors.Join(swept, err)
 }
