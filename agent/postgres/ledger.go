@@ -66,6 +66,9 @@ func (s *Store) publish(ctx context.Context, i pipeline.Image) (winner pipeline.
 	// One batch is one transaction, and each statement sees what others have
 	// committed before it: the insert waits for another one of the same key.
 	var batch pgx.Batch
+	// The disk is not waited for: the run's end, which is, comes after it in the
+	// log and does not stand without it.
+	batch.Queue("select set_config('synchronous_commit', 'off', true)")
 	batch.Queue(`update images set lost_at = null, removed_at = null, repository = $3, index_digest = $4
 		where key = $1 and digest = $2 and lost_at is not null
 		and not exists (select from images where key = $1 and lost_at is null)`,
