@@ -43,7 +43,7 @@ the repository's history.`,
 			}
 			if len(proposal.Layers) == 0 {
 				for _, left := range proposal.LeftOut {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", left.Dockerfile, left.Reason)
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", oneLine(left.Dockerfile), oneLine(left.Reason))
 				}
 				return inputf("%s has no Dockerfile at %s that makes an image of a lab", shown(repo), commit.Short())
 			}

@@ -28,7 +28,7 @@ func (f *logFlags) logger(w io.Writer) *slog.Logger {
 		options.Level = slog.LevelDebug
 	}
 	if f.json {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(inertJSON{w}, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -24,10 +25,30 @@ func (f *format) Set(s string) error {
 	return nil
 }
 
+// printJSON writes a line of JSON.
 func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(inertJSON{w})
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// inertJSON writes JSON, in which nothing then plays with a terminal. What Go's
+// encoder leaves as it is of that stands within strings.
+type inertJSON struct{ io.Writer }
+
+func (w inertJSON) Write(text []byte) (int, error) {
+	var escaped strings.Builder
+	for _, r := range string(text) {
+		if plays(r) {
+			fmt.Fprintf(&escaped, `\u%04x`, r)
+		} else {
+			escaped.WriteRune(r)
+		}
+	}
+	if _, err := io.WriteString(w.Writer, escaped.String()); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // table writes rows with aligned columns.
@@ -130,13 +151,19 @@ func oneLine(text string) string {
 	return strings.NewReplacer("\n", " ", "\t", " ").Replace(printable(text))
 }
 
-// printable takes control characters out of what repositories and builds say,
-// so that it cannot play with the terminal.
+// printable takes out of what repositories and builds say what plays with a
+// terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r > 0x9f) {
-			return r
+		if plays(r) {
+			return -1
 		}
-		return -1
+		return r
 	}, text)
+}
+
+// plays reports whether a character is no text to a terminal: it controls it, or
+// changes the order or the line of others.
+func plays(r rune) bool {
+	return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029')
 }

@@ -20,7 +20,7 @@ func liveProgress(w io.Writer) agent.Progress {
 		Plan: func(run agent.Run, plan *layers.Plan) {
 			mu.Lock()
 			defer mu.Unlock()
-			fmt.Fprintf(w, "%s %s at %s: %d of %d layers to build\n", plan.Repo, run.Move.Ref, plan.To.Short(), plan.Builds(), len(plan.Layers))
+			fmt.Fprintf(w, "%s %s at %s: %d of %d layers to build\n", oneLine(plan.Repo), oneLine(string(run.Move.Ref)), plan.To.Short(), plan.Builds(), len(plan.Layers))
 			for _, l := range plan.Layers {
 				if l.Step == layers.Build {
 					fmt.Fprintf(w, "%-14s %s\n", l.Name, why(l))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -32,7 +34,7 @@ func TestHelpShowsNoSecret(t *testing.T) {
 }
 
 func TestPrintedPlanHasNoControlCharacters(t *testing.T) {
-	evil := "a\x1b[31m\nb\tc\u009b"
+	evil := "a\x1b[31m\nb\tc\u009b\u202e\u2028"
 	plan := &layers.Plan{Layers: []*layers.PlannedLayer{{
 		Name: "one", Step: layers.Build, Fault: evil, Notes: []string{evil}, ChangedPaths: []string{evil},
 		Reasons:     []layers.Reason{{Kind: layers.ReasonPath, Detail: evil}},
@@ -44,7 +46,27 @@ func TestPrintedPlanHasNoControlCharacters(t *testing.T) {
 	if err := printPlan(&out, plan, true); err != nil {
 		t.Fatal(err)
 	}
-	if strings.ContainsAny(out.String(), "\x1b\t\u009b") || strings.Contains(out.String(), "[31m\n") {
+	if strings.ContainsAny(out.String(), "\x1b\t\u009b\u202e\u2028") || strings.Contains(out.String(), "[31m\n") {
+		t.Errorf("%q", out.String())
+	}
+	// JSON says the same as it was.
+	out.Reset()
+	if err := printJSON(&out, evil+"\x7fé<"); err != nil {
+		t.Fatal(err)
+	}
+	var said string
+	if err := json.Unmarshal(out.Bytes(), &said); err != nil || said != evil+"\x7fé<" || strings.ContainsFunc(out.String(), plays) {
+		t.Errorf("%q is %q, %v", out.String(), said, err)
+	}
+	out.Reset()
+	(&logFlags{json: true}).logger(&out).Info("a ref moved", "ref", evil)
+	if strings.ContainsFunc(out.String(), plays) || !json.Valid(out.Bytes()) {
+		t.Errorf("%q", out.String())
+	}
+	out.Reset()
+	new(logFlags).logger(&out).Info("a ref moved", "ref", evil)
+	liveProgress(&out).Plan(agent.Run{Move: agent.Move{Ref: layers.Ref(evil)}}, &layers.Plan{Repo: evil})
+	if strings.ContainsFunc(out.String(), plays) || strings.Contains(out.String(), "[31m\n") {
 		t.Errorf("%q", out.String())
 	}
 }
