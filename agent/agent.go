@@ -239,9 +239,14 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 		return true, nil
 	case errors.As(err, &end):
 		log.Info("run was cut off", "state", end.State, "reason", end.Reason)
-		return true, a.finish(ctx, *run, Verdict{Run: run.ID, State: end.State, Reason: end.Reason})
+		err := a.finish(ctx, *run, Verdict{Run: run.ID, State: end.State, Reason: end.Reason})
+		if err != nil {
+			a.Progress.again(*run, err) // it goes on elsewhere once the claim has lapsed
+		}
+		return true, err
 	case errors.Is(err, ErrLost):
 		log.Warn("another agent has taken the run over")
+		a.Progress.again(*run, err)
 		return true, nil
 	case ctx.Err() != nil:
 		return true, a.release(ctx, *run, 0, errors.New("the agent was stopped"))

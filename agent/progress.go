@@ -17,7 +17,8 @@ type Progress struct {
 	Build func(Run, pipeline.Event)
 	// End is called when the verdict is recorded.
 	End func(Run, Verdict)
-	// Again is called when a run goes back to the queue, and told why.
+	// Again is called when a run ends here and goes on elsewhere: it goes back to
+	// the queue, or another agent has it. It is told why.
 	Again func(Run, error)
 }
 

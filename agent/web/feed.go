@@ -2,6 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,9 +12,14 @@ import (
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
-// keptRuns is how many runs' events are kept after their end, for those who
-// come late.
-const keptRuns = 16
+const (
+	// keptRuns is how many runs' events are kept after their end, for those who
+	// come late.
+	keptRuns = 16
+	// maxRunsKept is the most runs whose events are kept at all: more than one
+	// agent works at, should it not learn of an end.
+	maxRunsKept = 256
+)
 
 // Feed is what this agent's runs say while they go on, for any number of
 // readers. It is bounded in memory and never slows a build.
@@ -108,9 +115,21 @@ func (f *Feed) begin(run agent.RunID, p Planned) *stream {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := newStream()
+	delete(f.streams, run)
+	for len(f.streams) >= maxRunsKept {
+		oldest := slices.Min(slices.Collect(maps.Keys(f.streams)))
+		f.streams[oldest].add(encode("again", Ended{oldest, agent.Queued, "it is no longer followed here"}), true)
+		f.forget(oldest)
+	}
 	f.streams[run], f.plans[run] = s, p
 	f.tell()
 	return s
+}
+
+// forget lets a run go; the mutex is held.
+func (f *Feed) forget(run agent.RunID) {
+	delete(f.streams, run)
+	delete(f.plans, run)
 }
 
 // end ends the stream of a run; it may have none, if it came to no plan.
@@ -126,8 +145,7 @@ func (f *Feed) end(run agent.RunID, last event) {
 	f.ended = append(f.ended, run)
 	for len(f.ended) > keptRuns {
 		if old := f.ended[0]; f.streams[old] != nil && f.streams[old].isOver() {
-			delete(f.streams, old)
-			delete(f.plans, old)
+			f.forget(old)
 		}
 		f.ended = f.ended[1:]
 	}

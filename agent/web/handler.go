@@ -49,7 +49,9 @@ type Options struct {
 	Metrics *Metrics
 	// Checks of the parts that the agent needs, by name.
 	Checks map[string]Check
-	Log    *slog.Logger
+	// Stopping is closed when the agent takes up nothing new; it may be nil.
+	Stopping <-chan struct{}
+	Log      *slog.Logger
 }
 
 // handler answers requests.
@@ -70,7 +72,7 @@ func New(o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", http.HandlerFunc(alive))
-	mux.Handle("GET /readyz", newReadiness(o.Checks, h.mayRead))
+	mux.Handle("GET /readyz", newReadiness(o.Checks, o.Stopping, h.mayRead))
 	mux.Handle("GET /metrics", h.private(o.Metrics.Handler()))
 	for name, forge := range forges {
 		mux.Handle("POST /webhooks/"+name, h.counted(name, h.webhook(forge)))

@@ -10,6 +10,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
@@ -62,7 +66,9 @@ func TestRuns(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	var asked atomic.Int64
 	var down atomic.Pointer[error]
+	stopping := make(chan struct{})
 	s := newSite(t, func(o *Options) {
+		o.Stopping = stopping
 		o.Checks = map[string]Check{
 			"registry": func(context.Context) error { return nil },
 			"database": func(context.Context) error {
@@ -76,16 +82,20 @@ func TestReadiness(t *testing.T) {
 	})
 	for range 50 {
 		status, text := s.request("GET", "/readyz", nil, nil)
-		if status != 200 || text != `{"ready":true,"parts":{"database":{"ok":true},"registry":{"ok":true}}}`+"\n" {
+		if status != 200 || text != `{"ready":true,"parts":{"agent":{"ok":true},"database":{"ok":true},"registry":{"ok":true}}}`+"\n" {
 			t.Fatalf("%d %s", status, text)
 		}
 	}
 	if n := asked.Load(); n >= 50 {
 		t.Errorf("50 requests asked the database %d times", n)
 	}
+	close(stopping)
+	if status, text := s.request("GET", "/readyz", open, nil); status != 503 || !strings.Contains(text, `"agent":{"ok":false,"error":"it stops`) {
+		t.Errorf("while it drains: %d %s", status, text)
+	}
 	err := error(errDown)
 	down.Store(&err)
-	c := newReadiness(s.options.Checks, func(*http.Request) bool { return false })
+	c := newReadiness(s.options.Checks, nil, func(*http.Request) bool { return false })
 	if parts := c.ask(); parts["database"] == nil || parts["registry"] != nil {
 		t.Errorf("%v", parts)
 	}
@@ -105,9 +115,13 @@ func TestMetrics(t *testing.T) {
 	m.Look("lab", errDown)
 	m.Again(agent.Run{}, errDown)
 	m.End(agent.Run{}, agent.Verdict{
-		State:    agent.Failed,
-		Plan:     &layers.Plan{Layers: []*layers.PlannedLayer{{Name: "unet", Kind: layers.Experiment}}},
-		Outcomes: []pipeline.Outcome{{Layer: "unet", State: pipeline.Made, Duration: 2e9}, {Layer: "base", State: pipeline.Reused}},
+		State: agent.Failed,
+		Plan:  &layers.Plan{Layers: []*layers.PlannedLayer{{Name: "unet", Kind: layers.Experiment}}},
+		Outcomes: []pipeline.Outcome{{
+			Layer: "unet", State: pipeline.Made, Duration: 2e9,
+			Steps: []pipeline.BuildStep{{Name: "COPY", Line: 2, Cached: true}, {Name: "RUN", Line: 3}, {Name: "RUN", Line: 4}, {Name: "load the context"}},
+			Image: &pipeline.Image{Blobs: []pipeline.Blob{{Size: 1 << 20}, {Size: 300, Own: true}, {Size: 20, Own: true}}},
+		}, {Layer: "base", State: pipeline.Reused, Image: &pipeline.Image{Blobs: []pipeline.Blob{{Size: 1 << 20, Own: true}}}}},
 	})
 	_, text := s.request("GET", "/metrics", open, nil)
 	for _, want := range []string{
@@ -116,6 +130,10 @@ func TestMetrics(t *testing.T) {
 		`lab_layers_run_retries_total 1`,
 		`lab_layers_layers_total{outcome="built"} 1`,
 		`lab_layers_layers_total{outcome="reused"} 1`,
+		`lab_layers_build_steps_total{result="cached"} 1`,
+		`lab_layers_build_steps_total{result="executed"} 2`,
+		`lab_layers_pushed_bytes_total 320`,
+		`lab_layers_repository_poll_lag_seconds{repository="lab"} 0`,
 		`lab_layers_build_seconds_sum{kind="experiment"} 2`,
 		`lab_layers_repository_looks_total{repository="lab",result="failure"} 1`,
 		`lab_layers_repository_last_look_timestamp_seconds{repository="lab"}`,
@@ -127,9 +145,32 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("there is no %s", want)
 		}
 	}
+	problems, err := testutil.GatherAndLint(s.options.Metrics.registry)
+	if err != nil || len(problems) > 0 {
+		t.Errorf("against Prometheus' conventions: %v, %v", problems, err)
+	}
 	if t.Failed() {
 		t.Log(text)
 	}
+}
+
+// TestPollLag holds that a repository which was never read is told of, too.
+func TestPollLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMetrics(nil, time.Minute, "read", "never")
+		time.Sleep(10 * time.Minute) // of the test's own clock
+		m.Progress().Look("never", errDown)
+		m.Progress().Look("read", nil)
+		time.Sleep(2 * time.Minute)
+		const want = `# HELP lab_layers_repository_poll_lag_seconds By how much longer than the interval ago a repository's refs were last read with success, or the agent started.
+# TYPE lab_layers_repository_poll_lag_seconds gauge
+lab_layers_repository_poll_lag_seconds{repository="never"} 660
+lab_layers_repository_poll_lag_seconds{repository="read"} 60
+`
+		if err := testutil.CollectAndCompare(m.lag, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestStop holds that a server stops at once though somebody follows a run, and

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
@@ -39,7 +40,7 @@ var open = map[string]string{"Authorization": "Bearer reader"}
 // newSite serves on a free port of this machine.
 func newSite(t *testing.T, change func(*Options)) *site {
 	s := &site{T: t, feed: NewFeed(), runs: map[agent.RunID]*agent.RunSummary{}}
-	s.options = Options{Waker: s, Records: s, Token: "reader", Feed: s.feed, Metrics: NewMetrics(s), Log: slog.New(slog.DiscardHandler)}
+	s.options = Options{Waker: s, Records: s, Token: "reader", Feed: s.feed, Metrics: NewMetrics(s, time.Minute, "lab"), Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&s.options)
 	}

@@ -21,9 +21,12 @@ type Metrics struct {
 	runs       *prometheus.CounterVec
 	retries    prometheus.Counter
 	layers     *prometheus.CounterVec
+	steps      *prometheus.CounterVec
+	pushed     prometheus.Counter
 	seconds    *prometheus.HistogramVec
 	looked     *prometheus.GaugeVec
 	looks      *prometheus.CounterVec
+	lag        *lag
 	deliveries *prometheus.CounterVec
 	readers    prometheus.Gauge
 	dropped    prometheus.Counter
@@ -35,8 +38,8 @@ type Queue interface {
 }
 
 // NewMetrics makes metrics in a registry of their own. The queue is asked at
-// each scrape.
-func NewMetrics(queue Queue) *Metrics {
+// each scrape. Repositories are looked at once in an interval.
+func NewMetrics(queue Queue, interval time.Duration, repositories ...string) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lab_layers_" + name, Help: help}, labels)
 	}
@@ -45,19 +48,22 @@ func NewMetrics(queue Queue) *Metrics {
 		runs:     counter("runs_total", "Runs that this agent brought to an end, by final state.", "state"),
 		retries:  prometheus.NewCounter(prometheus.CounterOpts{Name: "lab_layers_run_retries_total", Help: "Runs that went back to the queue because of the infrastructure."}),
 		layers:   counter("layers_total", "Layers of the runs that this agent brought to an end, by outcome.", "outcome"),
+		steps:    counter("build_steps_total", "Instructions of builds that came to an image, by whether BuildKit had their result.", "result"),
+		pushed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "lab_layers_pushed_bytes_total", Help: "Compressed size of the blobs that built images do not have from their parents; what the registry already had counts, too."}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "lab_layers_build_seconds", Help: "Time that the build of a layer took, by kind.",
 			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 180, 600, 1800, 3600, 10800},
 		}, []string{"kind"}),
 		looked:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lab_layers_repository_last_look_timestamp_seconds", Help: "When a repository's refs were last read with success."}, []string{"repository"}),
 		looks:      counter("repository_looks_total", "Looks at a repository's refs, by result.", "repository", "result"),
+		lag:        newLag(interval, repositories),
 		deliveries: counter("webhook_deliveries_total", "Webhook deliveries, by forge and HTTP status of the answer.", "forge", "code"),
 		readers:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "lab_layers_stream_readers", Help: "Those who follow a run."}),
 		dropped:    prometheus.NewCounter(prometheus.CounterOpts{Name: "lab_layers_stream_events_dropped_total", Help: "Events that were lost on slow readers."}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
-		m.runs, m.retries, m.layers, m.seconds, m.looked, m.looks, m.deliveries, m.readers, m.dropped,
+		m.runs, m.retries, m.layers, m.steps, m.pushed, m.seconds, m.looked, m.looks, m.lag, m.deliveries, m.readers, m.dropped,
 		queueCollector{queue},
 	)
 	// So that a rate can be taken of what has not happened yet.
@@ -66,6 +72,9 @@ func NewMetrics(queue Queue) *Metrics {
 	}
 	for _, state := range []pipeline.OutcomeState{pipeline.Made, pipeline.Reused, pipeline.Broken, pipeline.Blocked} {
 		m.layers.WithLabelValues(string(state))
+	}
+	for _, result := range []string{cached, executed} {
+		m.steps.WithLabelValues(result)
 	}
 	return m
 }
@@ -84,6 +93,7 @@ func (m *Metrics) Progress() agent.Progress {
 				result = "failure"
 			} else {
 				m.looked.WithLabelValues(url).SetToCurrentTime()
+				m.lag.looked(url)
 			}
 			m.looks.WithLabelValues(url, result).Inc()
 		},
@@ -97,12 +107,40 @@ func (m *Metrics) Progress() agent.Progress {
 			}
 			for _, out := range v.Outcomes {
 				m.layers.WithLabelValues(string(out.State)).Inc()
+				m.built(out)
 				if out.Duration > 0 {
 					m.seconds.WithLabelValues(string(kinds[out.Layer])).Observe(out.Duration.Seconds())
 				}
 			}
 		},
 		Again: func(agent.Run, error) { m.retries.Inc() },
+	}
+}
+
+// Results of a step.
+const (
+	cached   = "cached"
+	executed = "executed"
+)
+
+// built counts what was done for a layer that was built.
+func (m *Metrics) built(out pipeline.Outcome) {
+	if out.State != pipeline.Made {
+		return
+	}
+	for _, step := range out.Steps {
+		switch {
+		case step.Line == 0: // no instruction's
+		case step.Cached:
+			m.steps.WithLabelValues(cached).Inc()
+		default:
+			m.steps.WithLabelValues(executed).Inc()
+		}
+	}
+	for _, blob := range out.Image.Blobs {
+		if blob.Own {
+			m.pushed.Add(float64(blob.Size))
+		}
 	}
 }
 

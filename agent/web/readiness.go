@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -15,10 +17,12 @@ const (
 // Check asks a part for a sign of life.
 type Check func(context.Context) error
 
-// readiness tells whether the parts that the agent needs answer. It asks each
-// at most once a second, however often it is asked itself.
+// readiness tells whether the agent takes up work and the parts that it needs
+// answer. It asks each at most once a second, however often it is asked itself.
 type readiness struct {
 	checks map[string]Check
+	// stopping is closed when the agent takes up nothing new; it may be nil.
+	stopping <-chan struct{}
 	// mayRead says who is told what is wrong.
 	mayRead func(*http.Request) bool
 
@@ -27,9 +31,12 @@ type readiness struct {
 	parts map[string]error
 }
 
-func newReadiness(checks map[string]Check, mayRead func(*http.Request) bool) *readiness {
-	return &readiness{checks: checks, mayRead: mayRead}
+func newReadiness(checks map[string]Check, stopping <-chan struct{}, mayRead func(*http.Request) bool) *readiness {
+	return &readiness{checks: checks, stopping: stopping, mayRead: mayRead}
 }
+
+// errStopping says that others are to be asked from now on.
+var errStopping = errors.New("it stops: runs under way end, and nothing new is taken up")
 
 // Ready is the answer to /readyz.
 type Ready struct {
@@ -47,7 +54,14 @@ type Part struct {
 func (c *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := Ready{Ready: true, Parts: map[string]Part{}}
 	open := c.mayRead(r)
-	for name, err := range c.ask() {
+	parts := maps.Clone(c.ask())
+	parts["agent"] = nil
+	select {
+	case <-c.stopping:
+		parts["agent"] = errStopping
+	default:
+	}
+	for name, err := range parts {
 		part := Part{OK: err == nil}
 		if err != nil {
 			answer.Ready = false

@@ -159,3 +159,27 @@ func TestForgottenRuns(t *testing.T) {
 		t.Errorf("%d streams and %d plans are kept", len(f.streams), len(f.plans))
 	}
 }
+
+// TestRunsThatNeverEnd holds that neither do those pile up whose end nobody tells,
+// and that who follows one is sent to wait for its next attempt.
+func TestRunsThatNeverEnd(t *testing.T) {
+	s := newSite(t, nil)
+	fill := s.feed.Progress()
+	first := s.have(1, agent.Building)
+	fill.Plan(first, &layers.Plan{})
+	next := s.follow(1, "")
+	next()
+	for id := range agent.RunID(2 * maxRunsKept) {
+		fill.Plan(agent.Run{ID: id + 2}, &layers.Plan{})
+	}
+	if len(s.feed.streams) != maxRunsKept || len(s.feed.plans) != maxRunsKept || s.feed.stream(2*maxRunsKept+1) == nil {
+		t.Errorf("%d streams and %d plans are kept", len(s.feed.streams), len(s.feed.plans))
+	}
+	if got := next(); !strings.HasPrefix(got, `again {"run":1,`) {
+		t.Error(got)
+	}
+	fill.Plan(first, &layers.Plan{}) // the oldest is the newest now
+	if s.feed.stream(1) == nil {
+		t.Error("a run that has just begun is not kept")
+	}
+}

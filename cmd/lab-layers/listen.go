@@ -82,11 +82,11 @@ func (f *listenFlags) listen(ctx context.Context, log *slog.Logger) (net.Listene
 // progress to those who follow.
 func (f *listenFlags) serve(listener net.Listener, o web.Options, a *agent.Agent, s *stack, log *slog.Logger) (stop func(context.Context)) {
 	o.Waker, o.Records, o.Checks, o.Log = a, s.store, s.checks, log
-	o.Feed, o.Metrics = web.NewFeed(), web.NewMetrics(s.store)
-	o.Pushed = a.Pushed
+	o.Pushed, o.Stopping = a.Pushed, a.Stopping
 	for _, source := range a.Sources {
 		o.Repositories = append(o.Repositories, source.URL())
 	}
+	o.Feed, o.Metrics = web.NewFeed(), web.NewMetrics(s.store, a.Interval, o.Repositories...)
 	a.Progress = a.Progress.And(o.Feed.Progress()).And(o.Metrics.Progress())
 	handler := web.New(o)
 	log.Info("listening", "url", agentURL(listener))

@@ -107,7 +107,7 @@ func TestFollowThroughTrouble(t *testing.T) {
 	feed := web.NewFeed()
 	fill := feed.Progress()
 	server := httptest.NewServer(web.New(web.Options{
-		Waker: l.agent, Records: l.store, Feed: feed, Metrics: web.NewMetrics(l.store), Token: "new", Log: slog.New(slog.DiscardHandler),
+		Waker: l.agent, Records: l.store, Feed: feed, Metrics: web.NewMetrics(l.store, time.Minute), Token: "new", Log: slog.New(slog.DiscardHandler),
 	}))
 	defer server.Close()
 	says := func(text string) {

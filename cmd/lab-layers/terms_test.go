@@ -102,13 +102,30 @@ func TestDrain(t *testing.T) {
 
 	a = p.start()
 	<-came
+	if status := a.ready(); status != http.StatusOK {
+		t.Errorf("while it works it is ready with %d", status)
+	}
 	a.signal(syscall.SIGTERM)
 	a.await("msg=stopping")
+	if status := a.ready(); status != http.StatusServiceUnavailable {
+		t.Errorf("while it drains it is ready with %d", status)
+	}
 	open()
 	a.await(`msg="run ended".*state=succeeded`)
 	a.drain()
 	l.check(a.cmd.Wait())
 	p.states("feature/waits is queued, main is succeeded")
+}
+
+// ready asks the running agent whether it is, and returns the status.
+func (p *program) ready() int {
+	p.Helper()
+	address, err := runningAgent(p.data)
+	p.check(err)
+	res, err := http.Get(address + "/readyz")
+	p.check(err)
+	res.Body.Close()
+	return res.StatusCode
 }
 
 // states checks what became of the runs, the newest first.
