@@ -120,6 +120,9 @@ func (f *agentFlags) check() (err error) {
 	if err := f.stack.checkSecrets(f.repos); err != nil {
 		return err
 	}
+	if _, err := f.stack.tls.check(f.stack.buildkit); err != nil {
+		return err
+	}
 	f.trusted = nil
 	for _, ref := range f.secretRefs {
 		pattern, err := layers.ParseRefPattern(ref)

@@ -113,8 +113,10 @@ registry:
 		repo + "refresh: never\n":       ":2: --refresh: ",
 		repo + "secret: {a/b: /f}\n":    ":2: --secret a/b: there is no repository a",
 		repo + "secret-refs: [\"[\"]\n": ":2: --secret-refs: ",
-		"repo: [/a, /b]\n":              ":1: several repositories",
-		"interval: 1m\n":                "name at least one repository with --repo",
+		repo + "buildkit-cert: /c\nbuildkit: [tcp://b:1]\n": ":2: --buildkit-cert and --buildkit-key belong together",
+		repo + "buildkit: [unix:///b]\nbuildkit-ca: /ca\n":  ":3: the --buildkit-ca",
+		"repo: [/a, /b]\n": ":1: several repositories",
+		"interval: 1m\n":   "name at least one repository with --repo",
 	} {
 		if _, err := configured(t, text); err == nil || exitCode(err) != exitInput || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, not %q", text, err, want)

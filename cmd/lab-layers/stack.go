@@ -37,6 +37,7 @@ type stackFlags struct {
 	adopt        bool
 	plainHTTP    []string
 	buildkit     []string
+	tls          tlsFlags
 	compression  string
 	reproducible bool
 	parallel     int
@@ -63,6 +64,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.adopt, "adopt", false, "with --registry: take over images that the registry has under a key and the database does not know, for a database that was lost; only where nobody else may push")
 	flags.StringSliceVar(&f.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	flags.StringSliceVar(&f.buildkit, "buildkit", nil, "addresses of BuildKit daemons to use instead of a private one")
+	f.tls.add(cmd)
 	flags.StringVar(&f.network, "build-network", "host", "network of RUN steps in the private BuildKit: host, bridge, cni or none; with host they reach what listens on this machine's loopback")
 	flags.StringVar(&f.cacheSize, "build-cache", "", "most disk space that the private BuildKit's cache may take, such as 200GB, or 30% of the disk (default: 100GB at the most, a fifth of the disk kept free)")
 	flags.StringVar(&f.cgroup, "build-cgroup", "", "control group for RUN steps in the private BuildKit, with its limits on memory and processes, such as labs.slice")
@@ -211,8 +213,12 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 	for id, path := range f.ssh {
 		ssh[id] = []string{path}
 	}
+	tls, err := f.tls.check(f.buildkit)
+	if err != nil {
+		return nil, err
+	}
 	builder, err := buildkit.New(buildkit.Options{
-		Addresses: addresses, Limit: f.parallel,
+		Addresses: addresses, TLS: tls, Limit: f.parallel,
 		Compression: buildkit.Compression(f.compression), Reproducible: f.reproducible,
 		Attestations: buildkit.Attestations{Provenance: f.provenance, SBOM: f.sbom},
 		CacheExport:  f.cacheExport, CacheImport: f.cacheImport,

@@ -3,6 +3,7 @@ package buildkit
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/moby/buildkit/client"
@@ -13,9 +14,13 @@ import (
 // reachLimit is how long a daemon may take to answer before the next is tried.
 const reachLimit = 3 * time.Second
 
-// TLS names the files that prove us to a daemon and a daemon to us.
+// TLS names the files that prove us to a daemon and a daemon to us. They are
+// read when a builder is made.
 type TLS struct {
-	CA, Cert, Key string
+	// CA has the certificates that daemons' are signed by; empty is the system's.
+	CA string
+	// Cert and Key are our own; empty is none.
+	Cert, Key string
 	// ServerName is the name in the daemon's certificate; empty is the host in
 	// its address.
 	ServerName string
@@ -37,11 +42,8 @@ func newNode(address string, tls *TLS, limit int) (*node, error) {
 			MinConnectTimeout: reachLimit,
 		})),
 	}
-	if tls != nil {
-		options = append(options, client.WithServerConfig(tls.ServerName, tls.CA))
-		if tls.Cert != "" || tls.Key != "" {
-			options = append(options, client.WithCredentials(tls.Cert, tls.Key))
-		}
+	if tls != nil && strings.HasPrefix(address, "tcp://") {
+		options = append(options, tls.options()...)
 	}
 	// The context is for a dial that waits; this one does not.
 	c, err := client.New(context.Background(), address, options...)
@@ -49,6 +51,17 @@ func newNode(address string, tls *TLS, limit int) (*node, error) {
 		return nil, err
 	}
 	return &node{address: address, client: c, places: make(chan struct{}, limit)}, nil
+}
+
+func (t *TLS) options() []client.ClientOpt {
+	server := client.WithServerConfig(t.ServerName, t.CA)
+	if t.CA == "" {
+		server = client.WithServerConfigSystem(t.ServerName)
+	}
+	if t.Cert == "" && t.Key == "" {
+		return []client.ClientOpt{server}
+	}
+	return []client.ClientOpt{server, client.WithCredentials(t.Cert, t.Key)}
 }
 
 // enter takes one of the node's places and returns what gives it back. The
