@@ -64,6 +64,9 @@ func Decide(e Estate, listing Listing, p Policy) Decision {
 			kept[i.Digest] = true
 		}
 	}
+	for _, d := range e.Running {
+		kept[d] = true
+	}
 	keptByTags(e, listing, tags, kept)
 	keepParents(e, kept)
 	return Decision{Tags: tags, Images: p.images(e, kept)}

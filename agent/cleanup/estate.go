@@ -16,6 +16,9 @@ type Estate struct {
 	Snapshots []Snapshot
 	Images    []Image
 	Tags      []Tag
+	// Running are the images that environments have, are rolled to, may go back
+	// to, or are pinned to.
+	Running []digest.Digest
 }
 
 // Snapshot is the images of one commit.

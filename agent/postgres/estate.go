@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/agent/cleanup"
 	"github.com/lab-layers/lab-layers/layers"
@@ -32,6 +33,18 @@ func (s *Store) Estate(ctx context.Context) (e cleanup.Estate, err error) {
 						(select max(seen) from moves d where d.repository = r.repository and d.ref = t.ref and d.new_commit is null), t.moved) end
 				from tags t join runs r on r.id = t.run join moves m on m.id = r.move
 				order by t.repository, t.name`); err != nil {
+				return err
+			}
+			// A workload may be found again as it was when it was last seen.
+			if e.Running, err = collect(ctx, tx, pgx.RowTo[digest.Digest], `
+				with last as (select distinct on (environment) environment, images from rollouts order by environment, id desc),
+				had as (
+					select i."to" as image from environments, jsonb_to_recordset(images) as i("to" text)
+					union all
+					select unnest(array[i."from", i."to", i.good]) from last, jsonb_to_recordset(images) as i("from" text, "to" text, good text)
+					union all
+					select value from pins, jsonb_each_text(images))
+				select distinct d from (select substring(image from '@(sha[0-9]+:[0-9a-f]+)$') as d from had) x where d is not null order by d`); err != nil {
 				return err
 			}
 			e.Snapshots, err = collect(ctx, tx, scanSnapshot, `

@@ -48,6 +48,9 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 			batch.Queue(`update runs e set state = 'superseded', reason = 'overtaken by run ' || r.id, finished = now()
 				from runs r where r.id = $1 and e.repository = r.repository and e.ref = r.ref and e.id < r.id and e.state = 'queued'`, v.Run)
 		}
+		if v.State == agent.Succeeded && v.Snapshot != nil {
+			batch.Queue("select pg_notify($1, '')", s.releaseChannel())
+		}
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {

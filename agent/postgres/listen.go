@@ -15,9 +15,17 @@ func (s *Store) channel() string { return s.schema + "_moves" }
 // until ctx ends; then it is closed. It is a hint only: ask [Store.Claim]. Lost
 // connections are made anew, which counts as a hint too.
 func (s *Store) Listen(ctx context.Context) (<-chan struct{}, error) {
-	conn, err := s.listen(ctx)
+	hints, err := s.listenTo(ctx, s.channel())
 	if err != nil {
 		return nil, fmt.Errorf("listen for runs: %w", err)
+	}
+	return hints, nil
+}
+
+func (s *Store) listenTo(ctx context.Context, channel string) (<-chan struct{}, error) {
+	conn, err := s.listen(ctx, channel)
+	if err != nil {
+		return nil, err
 	}
 	hints := make(chan struct{}, 1)
 	go func() {
@@ -34,7 +42,7 @@ func (s *Store) Listen(ctx context.Context) (<-chan struct{}, error) {
 			case <-time.After(pause):
 			}
 			pause = min(2*pause, longPause)
-			if conn, err = s.listen(ctx); err != nil {
+			if conn, err = s.listen(ctx, channel); err != nil {
 				conn = nil
 			}
 		}
@@ -43,13 +51,13 @@ func (s *Store) Listen(ctx context.Context) (<-chan struct{}, error) {
 }
 
 // listen takes a connection out of the pool's reach.
-func (s *Store) listen(ctx context.Context) (*pgx.Conn, error) {
+func (s *Store) listen(ctx context.Context, channel string) (*pgx.Conn, error) {
 	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	conn := pooled.Hijack()
-	if _, err := conn.Exec(ctx, "listen "+s.channel()); err != nil {
+	if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
 		hangUp(conn)
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/cleanup"
+	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
@@ -47,6 +48,7 @@ var (
 	_ agent.Records   = (*Store)(nil)
 	_ agent.Tellings  = (*Store)(nil)
 	_ cleanup.Records = (*Store)(nil)
+	_ deploy.Store    = (*Store)(nil)
 	_ pipeline.Ledger = (*Store)(nil)
 )
 

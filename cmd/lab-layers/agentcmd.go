@@ -29,6 +29,7 @@ type agentFlags struct {
 	listening  listenFlags
 	schedules  scheduleFlags
 	telling    tellFlags
+	deploying  deployFlags
 	repoArgs   []string
 	secretRefs []string
 	interval   time.Duration
@@ -85,6 +86,7 @@ nothing.`,
 	f.listening.add(cmd)
 	f.schedules.add(cmd)
 	f.telling.add(cmd)
+	f.deploying.add(cmd)
 	cmd.Flags().StringVar(&f.config, "config", "", "YAML file with values for these flags, read anew at SIGHUP")
 	cmd.Flags().StringSliceVar(&f.repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().StringSliceVar(&f.secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
@@ -220,6 +222,11 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	if herald != nil {
 		defer keep(herald.Serve)(ctx) // it tells of runs that drain, too
 	}
+	engine, err := f.deploying.engine(s, named, log)
+	if err != nil {
+		return err
+	}
+	defer deploying(engine)(ctx)
 	var timetable sync.WaitGroup
 	timetable.Go(func() { schedule.Run(idle, log, entries...) })
 	defer timetable.Wait()

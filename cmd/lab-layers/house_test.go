@@ -19,6 +19,7 @@ pipeline/registry: layers pipeline
 pipeline/registry/embedded: pipeline
 pipeline/cuda:
 pipeline/inventory: layers pipeline pipeline/cuda
+deploy: layers
 deploy/calendar:
 deploy/gpu: pipeline pipeline/cuda
 agent: layers pipeline
@@ -30,7 +31,7 @@ agent/hook: agent/web
 agent/traces: agent layers pipeline
 agent/cleanup: agent layers pipeline
 agent/web: agent layers pipeline
-agent/postgres: agent agent/cleanup layers pipeline
+agent/postgres: agent agent/cleanup deploy layers pipeline
 agent/postgres/cluster: pipeline/child
 `
 

@@ -15,10 +15,11 @@ func newTrace() *cobra.Command {
 	var flags recordFlags
 	output := format("table")
 	cmd := &cobra.Command{
-		Use:   "trace DIGEST|TAG|COMMIT|IMAGE",
+		Use:   "trace DIGEST|TAG|COMMIT|IMAGE|ENVIRONMENT",
 		Short: "Show where an image comes from, and what stands on it",
 		Long: `trace takes the digest or key of an image, or the first six digits of it; a tag
-(LAYER:TAG); a commit; or an image from outside. It shows the commits that have
+(LAYER:TAG); a commit; an image from outside; or an environment of the cluster
+(NAMESPACE/KIND/NAME), of which it also shows the rollouts. It shows the commits that have
 the image, its parents down to the image from outside, its blobs, framework and
 driver requirement, and everything that stands on it.`,
 		Example: `  lab-layers trace resnet50:main
@@ -31,6 +32,9 @@ driver requirement, and everything that stands on it.`,
 				return err
 			}
 			defer closeStore()
+			if known, err := traceEnvironment(cmd.Context(), cmd.OutOrStdout(), store, args[0], output.json()); known || err != nil {
+				return err
+			}
 			trace, err := store.Trace(cmd.Context(), args[0])
 			var ambiguous *postgres.AmbiguousError
 			if errors.Is(err, postgres.ErrNotFound) || errors.As(err, &ambiguous) {

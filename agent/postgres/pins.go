@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/deploy"
+)
+
+// Pins returns all pins.
+func (s *Store) Pins(ctx context.Context) ([]deploy.Pin, error) {
+	pins, err := read(ctx, s, func(row pgx.CollectableRow) (p deploy.Pin, err error) {
+		var ref string
+		e := &p.Environment
+		err = row.Scan(&e.Namespace, &e.Kind, &e.Name, &p.Repository, &ref, &p.Commit, &p.Images, &p.By, &p.Since)
+		p.Ref = decodeRef(ref)
+		return p, err
+	}, `select e.namespace, e.kind, e.name, coalesce(g.url, ''), p.ref, coalesce(p.commit, ''), p.images, p.by, p.since
+		from pins p join environments e on e.id = p.environment left join repositories g on g.id = e.repository
+		where e.gone is null`)
+	if err != nil {
+		return nil, fmt.Errorf("pins: %w", err)
+	}
+	return pins, nil
+}
+
+// Pin keeps environments at images until they are resumed: all of them, or on an
+// error none.
+func (s *Store) Pin(ctx context.Context, pins ...deploy.Pin) error {
+	err := s.transact(ctx, repeatable, func(tx pgx.Tx) error {
+		var batch pgx.Batch
+		for _, p := range pins {
+			e := p.Environment
+			batch.Queue(`insert into pins (environment, ref, commit, images, by)
+				select id, $4, $5, $6, $7 from environments where namespace = $1 and kind = $2 and name = $3
+				on conflict (environment) do update set ref = excluded.ref, commit = excluded.commit,
+					images = excluded.images, by = excluded.by, since = now()`,
+				e.Namespace, e.Kind, e.Name, encodeRef(p.Ref), orNull(p.Commit), p.Images, cut(p.By, maxShort))
+		}
+		batch.Queue("select pg_notify($1, '')", s.releaseChannel())
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	return nil
+}
+
+// Resume takes the pin off an environment, and has what is held there go on:
+// images that failed are tried again, and what was set by hand is overwritten.
+// since is when it was pinned; nil if it was not.
+func (s *Store) Resume(ctx context.Context, e deploy.Environment) (since *time.Time, err error) {
+	err = s.transact(ctx, repeatable, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, "delete from pins where environment in ("+environmentID+") returning since", e.Namespace, e.Kind, e.Name)
+		if err != nil {
+			return err
+		}
+		taken, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+		if err != nil {
+			return err
+		}
+		if len(taken) > 0 {
+			since = &taken[0]
+		}
+		if _, err = tx.Exec(ctx, "update environments set resumed = true where id in ("+environmentID+")", e.Namespace, e.Kind, e.Name); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "select pg_notify($1, '')", s.releaseChannel())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resume %s: %w", e, err)
+	}
+	return since, nil
+}
+
+// Resumed returns the environments that a person wants to go on.
+func (s *Store) Resumed(ctx context.Context) ([]deploy.Environment, error) {
+	resumed, err := read(ctx, s, pgx.RowToStructByPos[deploy.Environment], "select namespace, kind, name from environments where resumed and gone is null")
+	if err != nil {
+		return nil, fmt.Errorf("environments to resume: %w", err)
+	}
+	return resumed, nil
+}

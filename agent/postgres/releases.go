@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Releases returns, of each ref of a repository that is among some or, with
+// tags, is a Git tag, what the last run that succeeded there released. Refs that
+// are gone, and images that the registry lost, are left out.
+func (s *Store) Releases(ctx context.Context, url string, refs []layers.Ref, tags bool) ([]deploy.Release, error) {
+	names := make([]string, len(refs))
+	for i, ref := range refs {
+		names[i] = encodeRef(ref)
+	}
+	releases, err := read(ctx, s, func(row pgx.CollectableRow) (r deploy.Release, err error) {
+		var ref string
+		r.Repository = url
+		err = row.Scan(&ref, &r.Run, &r.Commit, &r.Recorded, &r.Images)
+		r.Ref = decodeRef(ref)
+		return r, err
+	}, `select f.name, r.id, s.commit, r.finished, (
+			select coalesce(jsonb_object_agg(si.layer, i.repository || '@' || i.digest), '{}')
+			from snapshot_images si join images i on i.id = si.image where si.snapshot = s.id and i.lost_at is null)
+		from repositories g join refs f on f.repository = g.id
+		cross join lateral (
+			select id, snapshot, finished from runs
+			where repository = g.id and ref = f.name and snapshot is not null and state = 'succeeded'
+			order by id desc limit 1) r
+		join snapshots s on s.id = r.snapshot
+		where g.url = $1 and (f.name = any($2::text[]) or $3 and f.name like 'refs/tags/%')
+		order by r.id`, url, names, tags)
+	if err != nil {
+		return nil, fmt.Errorf("releases of %s: %w", url, err)
+	}
+	return releases, nil
+}
+
+// releaseChannel is what is notified of new releases, pins and wishes.
+func (s *Store) releaseChannel() string { return s.schema + "_releases" }
+
+// ListenReleases returns a channel that has something whenever there may be new
+// releases or pins, until ctx ends; then it is closed. It is a hint only.
+func (s *Store) ListenReleases(ctx context.Context) (<-chan struct{}, error) {
+	hints, err := s.listenTo(ctx, s.releaseChannel())
+	if err != nil {
+		return nil, fmt.Errorf("listen for releases: %w", err)
+	}
+	return hints, nil
+}

@@ -1,0 +1,191 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/lab-layers/lab-layers/agent/cleanup"
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+var unet = deploy.Environment{Namespace: "vision", Kind: deploy.Deployment, Name: "unet"}
+
+// image pinned in a container.
+func pinned(name string) string { return "registry.example/lab/bert@" + string(sum(name)) }
+
+func rolls(from, to string) deploy.Rollout {
+	return deploy.Rollout{
+		Environment: unet, UID: "1", Repository: labURL, Ref: "refs/heads/main", Commit: commit(to), Run: 1,
+		Images: []deploy.Image{{Container: "main", Layer: "bert", From: pinned(from), To: pinned(to), Good: pinned(from)}},
+	}
+}
+
+func TestReleases(t *testing.T) {
+	s := newStore(t)
+	const main, tag layers.Ref = "refs/heads/main", "refs/tags/v1"
+	hints := must[<-chan struct{}](t)(s.ListenReleases(t.Context()))
+	<-hints // it listens
+	build(t, s, main, "", "a", map[string]string{"bert": "1"}, "bert")
+	<-hints
+	build(t, s, main, "a", "b", map[string]string{"bert": "2"}, "bert")
+	build(t, s, tag, "", "a", map[string]string{"bert": "1"})
+	build(t, s, "refs/heads/exam", "", "c", map[string]string{"bert": "3"}, "bert")
+	released := func(tags bool, refs ...layers.Ref) map[layers.Ref]layers.Commit {
+		commits := map[layers.Ref]layers.Commit{}
+		for _, r := range must[[]deploy.Release](t)(s.Releases(t.Context(), labURL, refs, tags)) {
+			commits[r.Ref] = r.Commit
+			if !strings.HasPrefix(r.Images["bert"], "registry.example/lab/bert@sha256:") || r.Run == 0 || r.Recorded.IsZero() {
+				t.Errorf("the release is %+v", r)
+			}
+		}
+		return commits
+	}
+	if got := released(false, main); len(got) != 1 || got[main] != commit("b") {
+		t.Errorf("main: %v", got)
+	}
+	if got := released(true); len(got) != 1 || got[tag] != commit("a") {
+		t.Errorf("tags: %v", got)
+	}
+	if got := released(false, "refs/heads/gone"); len(got) != 0 {
+		t.Errorf("of no such ref: %v", got)
+	}
+}
+
+func TestRollouts(t *testing.T) {
+	s := newStore(t)
+	build(t, s, "refs/heads/main", "", "a", nil, "bert")
+	advance := func(r deploy.Rollout, to deploy.State, reason string) deploy.Rollout {
+		t.Helper()
+		return must[deploy.Rollout](t)(s.Advance(t.Context(), r, to, reason))
+	}
+	first := must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("x", "a")))
+	first = advance(first, deploy.Held, "not now")
+	second := must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("x", "b")))
+	if _, err := s.Advance(t.Context(), first, deploy.Rolling, ""); !errors.Is(err, deploy.ErrMoved) {
+		t.Errorf("a rollout that was superseded goes on: %v", err)
+	}
+	second = advance(second, deploy.Rolling, "0 of 1")
+	if second.Started.IsZero() || !second.Finished.IsZero() {
+		t.Errorf("it rolls: %+v", second)
+	}
+	again := advance(second, deploy.RollingBack, "it crashes")
+	advance(second, deploy.RollingBack, "it crashes") // an answer that was lost
+	ended := advance(again, deploy.RolledBack, "it crashes")
+	if _, err := s.Advance(t.Context(), ended, deploy.Rolling, ""); !errors.Is(err, deploy.ErrMoved) {
+		t.Errorf("a rollout that has ended goes on: %v", err)
+	}
+	last := must[[]deploy.Rollout](t)(s.Rollouts(t.Context()))
+	if len(last) != 1 || last[0].ID != second.ID || last[0].State != deploy.RolledBack || last[0].Images[0].Good != pinned("x") || last[0].Finished.IsZero() {
+		t.Errorf("the last rollout is %+v", last)
+	}
+	all := must[[]deploy.Rollout](t)(s.RolloutsOf(t.Context(), unet, 10))
+	if len(all) != 2 || all[1].State != deploy.Superseded || !strings.Contains(all[1].Reason, commit("b").Short()) {
+		t.Errorf("the rollouts are %+v", all)
+	}
+	if n := count(t, s, "select count(*) from rollout_images where to_digest = $1 and layer = 'bert'", sum("b")); n != 1 {
+		t.Errorf("%d rollouts to the digest", n)
+	}
+
+	// What is gone and comes back begins anew.
+	if err := s.Gone(t.Context(), unet, "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Observe(t.Context(), deploy.Standing{Environment: unet, UID: "2", Repository: labURL, Track: "main", State: deploy.Waiting}); err != nil {
+		t.Fatal(err)
+	}
+	if last := must[[]deploy.Rollout](t)(s.Rollouts(t.Context())); len(last) != 0 {
+		t.Errorf("it came back with %+v", last)
+	}
+}
+
+func TestPins(t *testing.T) {
+	s := newStore(t)
+	build(t, s, "refs/heads/main", "", "a", map[string]string{"bert": "1"}, "bert")
+	standing := deploy.Standing{Environment: unet, UID: "1", Repository: labURL, Track: "main", State: deploy.Healthy, Images: []deploy.Image{{Container: "main", Layer: "bert", To: pinned("now")}}}
+	if err := s.Observe(t.Context(), standing); err != nil {
+		t.Fatal(err)
+	}
+	hints := must[<-chan struct{}](t)(s.ListenReleases(t.Context()))
+	<-hints
+	full, images, err := s.CommitImages(t.Context(), labURL, string(commit("a")[:8]))
+	if err != nil || full != commit("a") || images["bert"] == "" {
+		t.Fatalf("%s, %v, %v", full, images, err)
+	}
+	for _, none := range []string{"ffffffff", "g"} {
+		if _, _, err := s.CommitImages(t.Context(), labURL, none); !errors.As(err, new(Refusal)) {
+			t.Errorf("commit %s: %v", none, err)
+		}
+	}
+	pin := deploy.Pin{Environment: unet, Commit: full, Images: deploy.Images{"main": pinned("pinned")}, By: "ada"}
+	if err := s.Pin(t.Context(), pin); err != nil {
+		t.Fatal(err)
+	}
+	<-hints
+	listed := must[[]deploy.Listed](t)(s.Environments(t.Context()))
+	if len(listed) != 1 || listed[0].Pinned == nil || listed[0].Pinned.By != "ada" || listed[0].Pinned.Images["main"] != pinned("pinned") || listed[0].Rollout != nil {
+		t.Errorf("the environments are %+v", listed)
+	}
+	must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("before", "next")))
+	e := must[cleanup.Estate](t)(s.Estate(t.Context()))
+	for _, name := range []string{"now", "pinned", "before", "next"} {
+		if !strings.Contains(strings.Join(texts(e.Running), " "), string(sum(name))) {
+			t.Errorf("clean-up does not know that %s is needed", name)
+		}
+	}
+	if since, err := s.Resume(t.Context(), unet); err != nil || since == nil {
+		t.Errorf("resume: %v, %v", since, err)
+	}
+	if resumed := must[[]deploy.Environment](t)(s.Resumed(t.Context())); len(resumed) != 1 || resumed[0] != unet {
+		t.Errorf("to be resumed are %v", resumed)
+	}
+	must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("before", "again")))
+	if resumed := must[[]deploy.Environment](t)(s.Resumed(t.Context())); len(resumed) != 0 {
+		t.Errorf("to be resumed are still %v", resumed)
+	}
+	if since, err := s.Resume(t.Context(), unet); err != nil || since != nil {
+		t.Errorf("resume again: %v, %v", since, err)
+	}
+}
+
+func texts[T ~string](all []T) (out []string) {
+	for _, v := range all {
+		out = append(out, string(v))
+	}
+	return out
+}
+
+// TestLead has a second process wait for the first, and take over at its end.
+func TestLead(t *testing.T) {
+	s := newStore(t)
+	first, leave := context.WithCancel(t.Context())
+	leads, second := make(chan string, 2), make(chan error)
+	go func() {
+		_ = s.Lead(first, func(ctx context.Context) error {
+			leads <- "first"
+			<-ctx.Done()
+			leads <- "first is done"
+			return nil
+		})
+	}()
+	if who := <-leads; who != "first" {
+		t.Fatal(who)
+	}
+	go func() {
+		second <- s.Lead(t.Context(), func(context.Context) error {
+			leads <- "second"
+			return errors.New("enough")
+		})
+	}()
+	leave()
+	for _, want := range []string{"first is done", "second"} {
+		if who := <-leads; who != want {
+			t.Errorf("%s, want %s", who, want)
+		}
+	}
+	if err := <-second; err == nil || err.Error() != "enough" {
+		t.Error(err)
+	}
+}

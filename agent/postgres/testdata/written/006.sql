@@ -1,0 +1,1 @@
+-- An older program started.

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientgo "k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/lab-layers/lab-layers/deploy"
+)
+
+// Limits on what the API server is asked, in requests a second. Watches are no
+// part of it.
+const (
+	apiRate  = 50
+	apiBurst = 100
+)
+
+// inCluster is a --kubeconfig for an agent that runs in the cluster itself.
+const inCluster = "in-cluster"
+
+// deployFlags say which cluster's workloads are rolled to new images.
+type deployFlags struct {
+	kubeconfig string
+	namespaces []string
+	registry   string
+}
+
+func (f *deployFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "cluster whose annotated workloads are rolled to new images: a kubeconfig file, or in-cluster for the agent's own service account (default: none)")
+	cmd.Flags().StringSliceVar(&f.namespaces, "namespaces", nil, "namespaces whose workloads are looked after (default: all)")
+	cmd.Flags().StringVar(&f.registry, "deploy-registry", "", "the registry as nodes reach it, as HOST or HOST/PREFIX, if they do by another name")
+}
+
+// client speaks with the cluster; nil if there is none.
+func (f *deployFlags) client() (clientgo.Interface, error) {
+	var config *rest.Config
+	var err error
+	switch f.kubeconfig {
+	case "":
+		return nil, nil
+	case inCluster:
+		config, err = rest.InClusterConfig()
+	default:
+		config, err = clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	}
+	if err != nil {
+		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
+	}
+	config.QPS, config.Burst, config.UserAgent = apiRate, apiBurst, "lab-layers"
+	client, err := clientgo.NewForConfig(config)
+	if err != nil {
+		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
+	}
+	return client, nil
+}
+
+// engine deploys what a stack releases of some repositories, given as URLs by
+// their names; nil if there is no cluster.
+func (f *deployFlags) engine(s *stack, repositories map[string]string, log *slog.Logger) (*deploy.Engine, error) {
+	client, err := f.client()
+	if err != nil || client == nil {
+		return nil, err
+	}
+	klog.SetSlogLogger(log.With("part", "client-go"))
+	registry := f.registry
+	if registry == "" {
+		registry = s.found.Registry
+	}
+	return &deploy.Engine{
+		Client: client, Store: s.store, Repositories: repositories, Registry: registry, Namespaces: f.namespaces,
+		Now: time.Now, Log: log,
+	}, nil
+}
+
+// deploying serves an engine until the returned function is called; a nil one
+// does nothing.
+func deploying(engine *deploy.Engine) (stop func(context.Context)) {
+	if engine == nil {
+		return func(context.Context) {}
+	}
+	return keep(engine.Serve)
+}

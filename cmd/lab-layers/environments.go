@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/deploy"
+)
+
+func newEnvironments() *cobra.Command {
+	var flags recordFlags
+	var namespace string
+	output := format("table")
+	cmd := &cobra.Command{
+		Use:   "environments",
+		Short: "Show where each environment of the cluster stands, and why",
+		Long: `environments lists the workloads that an agent with --kubeconfig looks after: the
+images and the commit that each has, the state of its last rollout with the
+reason, what somebody set by hand, and who pinned it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			listed, err := store.Environments(cmd.Context())
+			if err != nil {
+				return err
+			}
+			var shown []deploy.Listed
+			for _, e := range listed {
+				if namespace == "" || e.Environment.Namespace == namespace {
+					shown = append(shown, e)
+				}
+			}
+			heading := []string{"ENVIRONMENT", "STATE", "TRACK", "COMMIT", "IMAGES", "PINNED", "REASON"}
+			return printList(cmd.OutOrStdout(), output.json(), heading, shown, environmentRow)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only this namespace")
+	cmd.Flags().VarP(&output, "output", "o", "output format")
+	return cmd
+}
+
+func environmentRow(e deploy.Listed) []string {
+	var images []string
+	for _, i := range e.Images {
+		images = append(images, string(i.Layer)+" "+shortImage(i.To))
+	}
+	pinned := ""
+	if e.Pinned != nil {
+		pinned = "by " + e.Pinned.By
+	}
+	return []string{e.Environment.String(), string(e.State), e.Track, e.Commit.Short(), strings.Join(images, ", "), pinned, cut(e.Reason, 100)}
+}
+
+// shortImage is a reference as a row has room for: its digest, or its tag.
+func shortImage(image string) string {
+	if _, text, ok := strings.Cut(image, "@"); ok {
+		if d := digest.Digest(text); d.Validate() == nil {
+			return fmt.Sprintf("%.12s", d.Encoded())
+		}
+	}
+	return image[strings.LastIndex(image, "/")+1:]
+}

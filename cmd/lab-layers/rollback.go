@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	"github.com/lab-layers/lab-layers/deploy"
+)
+
+func newRollback() *cobra.Command {
+	var flags recordFlags
+	var snapshot string
+	cmd := &cobra.Command{
+		Use:   "rollback ENVIRONMENT | rollback [ENVIRONMENT] --snapshot COMMIT",
+		Short: "Take environments back, and keep them there",
+		Long: `rollback pins an environment, NAMESPACE/KIND/NAME, by digest: to the last healthy
+images before those that it has, or out of a rollout that has not ended well to
+what was there before. With --snapshot it is the images of a commit; without an
+environment then all that run layers of that commit's repository and that the
+commit has images for. A pinned environment follows no release until it is
+resumed.`,
+		Example: `  lab-layers rollback vision/deployment/resnet50
+  lab-layers rollback vision/resnet50 --snapshot 2d6a1f0c9b1e
+  lab-layers rollback --snapshot 2d6a1f0c9b1e`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && snapshot == "" {
+				return inputf("name an environment, or a commit with --snapshot")
+			}
+			if snapshot != "" && (len(snapshot) < 6 || strings.Trim(snapshot, "0123456789abcdef") != "") {
+				return inputf("--snapshot %s: give at least 6 digits of a commit", snapshot)
+			}
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			listed, err := environmentsNamed(cmd.Context(), store, args...)
+			if err != nil {
+				return err
+			}
+			b := rollback{store: store, out: cmd.OutOrStdout()}
+			if snapshot != "" {
+				err = b.toSnapshot(cmd.Context(), listed, snapshot, len(args) > 0)
+			} else {
+				err = b.back(cmd.Context(), listed[0])
+			}
+			if errors.As(err, new(postgres.Refusal)) {
+				return inputError{err}
+			}
+			return err
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().StringVar(&snapshot, "snapshot", "", "the images of this commit, by its first digits")
+	return cmd
+}
+
+// rollback pins environments.
+type rollback struct {
+	store *postgres.Store
+	out   io.Writer
+}
+
+// maxRollouts bounds how far a rollback looks back.
+const maxRollouts = 1000
+
+func (b rollback) back(ctx context.Context, e deploy.Listed) error {
+	rollouts, err := b.store.RolloutsOf(ctx, e.Environment, maxRollouts)
+	if err != nil {
+		return err
+	}
+	pin := deploy.Before(rollouts)
+	if pin == nil {
+		return inputf("%s has no other images that it was healthy with", e.Environment)
+	}
+	return b.pin(ctx, *pin)
+}
+
+func (b rollback) toSnapshot(ctx context.Context, listed []deploy.Listed, commit string, named bool) error {
+	var pins []deploy.Pin
+	var refused error
+	for _, e := range listed {
+		if e.Repository == "" {
+			refused = inputf("%s follows no repository that is watched", e.Environment)
+			continue
+		}
+		full, images, err := b.store.CommitImages(ctx, e.Repository, commit)
+		if errors.As(err, new(postgres.Refusal)) {
+			refused = err
+			continue // another environment may be of another repository
+		}
+		if err != nil {
+			return err
+		}
+		pin, missing := deploy.At(e.Standing, full, images)
+		if len(missing) > 0 {
+			refused = inputf("commit %s has no image of %s, which %s runs", full.Short(), strings.Join(missing, ", "), e.Environment)
+			continue
+		}
+		pins = append(pins, *pin)
+	}
+	if len(pins) == 0 || named && refused != nil {
+		if refused == nil {
+			refused = inputf("there is no environment yet")
+		}
+		return refused
+	}
+	return b.pin(ctx, pins...)
+}
+
+func (b rollback) pin(ctx context.Context, pins ...deploy.Pin) error {
+	for i := range pins {
+		pins[i].By = person()
+	}
+	if err := b.store.Pin(ctx, pins...); err != nil {
+		return err
+	}
+	for _, p := range pins {
+		at := "what it had before"
+		if p.Commit != "" {
+			at = "commit " + p.Commit.Short()
+		}
+		fmt.Fprintf(b.out, "%s is pinned to %s; \"lab-layers resume %s\" lets it follow releases again\n", p.Environment, at, p.Environment)
+	}
+	return nil
+}
+
+func newResume() *cobra.Command {
+	var flags recordFlags
+	cmd := &cobra.Command{
+		Use:   "resume ENVIRONMENT…",
+		Short: "Let environments follow releases again",
+		Long: `resume takes the pin off environments. Images that failed there are tried once
+more, and an image that somebody set by hand is replaced.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, closeStore, err := flags.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			listed, err := environmentsNamed(cmd.Context(), store, args...)
+			if err != nil {
+				return err
+			}
+			for _, e := range listed {
+				since, err := store.Resume(cmd.Context(), e.Environment)
+				if err != nil {
+					return err
+				}
+				if since == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s goes on\n", e.Environment)
+				} else {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s follows %s again; it was pinned since %s\n", e.Environment, e.Track, since.Format(time.DateTime))
+				}
+			}
+			return nil
+		},
+	}
+	flags.add(cmd)
+	return cmd
+}
+
+// environmentsNamed finds environments; no names are all.
+func environmentsNamed(ctx context.Context, store *postgres.Store, names ...string) ([]deploy.Listed, error) {
+	listed, err := store.Environments(ctx)
+	if err != nil || len(names) == 0 {
+		return listed, err
+	}
+	by := map[deploy.Environment]deploy.Listed{}
+	var all, found = []deploy.Environment{}, []deploy.Listed{}
+	for _, e := range listed {
+		by[e.Environment] = e
+		all = append(all, e.Environment)
+	}
+	for _, name := range names {
+		e, err := deploy.Pick(name, all)
+		if err != nil {
+			return nil, inputError{err}
+		}
+		found = append(found, by[e])
+	}
+	return found, nil
+}

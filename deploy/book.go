@@ -1,0 +1,171 @@
+package deploy
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// book is what the records say, kept in memory by the one process that writes
+// them.
+type book struct {
+	mu        sync.Mutex
+	tracked   map[string]*tracked // by the repositories' URLs
+	pins      map[Environment]Pin
+	last      map[Environment]Rollout
+	standings map[Environment]Standing
+}
+
+// tracked are the releases of a repository that environments follow.
+type tracked struct {
+	refs     map[layers.Ref]bool
+	tags     bool
+	releases []Release
+}
+
+func newBook() *book {
+	return &book{tracked: map[string]*tracked{}, pins: map[Environment]Pin{}, last: map[Environment]Rollout{}, standings: map[Environment]Standing{}}
+}
+
+// load reads what was recorded before this process led.
+func (b *book) load(ctx context.Context, store Store) error {
+	rollouts, err := store.Rollouts(ctx)
+	if err != nil {
+		return err
+	}
+	standings, err := store.Standings(ctx)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	for _, r := range rollouts {
+		b.last[r.Environment] = r
+	}
+	for _, s := range standings {
+		b.standings[s.Environment] = s
+	}
+	b.mu.Unlock()
+	return b.refresh(ctx, store)
+}
+
+// refresh reads what other processes may have changed: releases, pins, and who
+// is to be resumed.
+func (b *book) refresh(ctx context.Context, store Store) error {
+	pins, err := store.Pins(ctx)
+	if err != nil {
+		return err
+	}
+	resumed, err := store.Resumed(ctx)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.pins = map[Environment]Pin{}
+	for _, p := range pins {
+		b.pins[p.Environment] = p
+	}
+	for _, e := range resumed {
+		s := b.standings[e]
+		s.Resumed = true
+		b.standings[e] = s
+	}
+	urls := slices.Collect(maps.Keys(b.tracked))
+	b.mu.Unlock()
+	for _, url := range urls {
+		if err := b.reread(ctx, store, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reread reads the releases of a repository that are followed.
+func (b *book) reread(ctx context.Context, store Store, url string) error {
+	b.mu.Lock()
+	refs, tags := slices.Collect(maps.Keys(b.tracked[url].refs)), b.tracked[url].tags
+	b.mu.Unlock()
+	releases, err := store.Releases(ctx, url, refs, tags)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tracked[url].releases = releases
+	return nil
+}
+
+// newest finds the newest release of a track, and follows it from now on.
+func (b *book) newest(ctx context.Context, store Store, url string, track Track) (*Release, error) {
+	b.mu.Lock()
+	t := b.tracked[url]
+	if t == nil {
+		t = &tracked{refs: map[layers.Ref]bool{}}
+		b.tracked[url] = t
+	}
+	follows := track.ref == "" && t.tags || track.ref != "" && t.refs[track.ref]
+	if track.ref == "" {
+		t.tags = true
+	} else {
+		t.refs[track.ref] = true
+	}
+	b.mu.Unlock()
+	if !follows {
+		if err := b.reread(ctx, store, url); err != nil {
+			return nil, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return track.Newest(t.releases), nil
+}
+
+// entry is what the book has of one environment.
+type entry struct {
+	last     *Rollout
+	pin      *Pin
+	standing *Standing
+}
+
+func (b *book) entry(e Environment) (found entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if r, ok := b.last[e]; ok {
+		found.last = &r
+	}
+	if p, ok := b.pins[e]; ok {
+		found.pin = &p
+	}
+	if s, ok := b.standings[e]; ok {
+		found.standing = &s
+	}
+	return found
+}
+
+func (b *book) setLast(r Rollout) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.last[r.Environment] = r
+}
+
+func (b *book) setStanding(s Standing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.standings[s.Environment] = s
+}
+
+func (b *book) forget(e Environment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.last, e)
+	delete(b.standings, e)
+}
+
+// known are the environments in the book.
+func (b *book) known() []Environment {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Collect(maps.Keys(b.standings))
+}

@@ -1,0 +1,208 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsinformers "k8s.io/client-go/informers/apps/v1"
+	batchinformers "k8s.io/client-go/informers/batch/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// cluster is what the API server told of workloads, pods and nodes, kept up to
+// date by watches.
+type cluster struct {
+	log       *slog.Logger
+	workloads map[Kind][]cache.SharedIndexInformer // one for each namespace
+	pods      []cache.SharedIndexInformer
+	nodes     cache.SharedIndexInformer
+	watches   []*watch
+}
+
+// watch is one resource of one namespace, or of all.
+type watch struct {
+	cache.SharedIndexInformer
+	// denied is closed once the API server refused it.
+	denied chan struct{}
+
+	mu      sync.Mutex
+	problem string
+}
+
+const byEnvironment = "environment"
+
+// newCluster prepares the watches of some namespaces; none is all.
+func newCluster(client kubernetes.Interface, namespaces []string, log *slog.Logger) (*cluster, error) {
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	c := &cluster{log: log, workloads: map[Kind][]cache.SharedIndexInformer{}}
+	for _, ns := range namespaces {
+		for kind, informer := range map[Kind]cache.SharedIndexInformer{
+			Deployment:  appsinformers.NewDeploymentInformer(client, ns, 0, cache.Indexers{}),
+			StatefulSet: appsinformers.NewStatefulSetInformer(client, ns, 0, cache.Indexers{}),
+			DaemonSet:   appsinformers.NewDaemonSetInformer(client, ns, 0, cache.Indexers{}),
+			CronJob:     batchinformers.NewCronJobInformer(client, ns, 0, cache.Indexers{}),
+		} {
+			if err := c.prepare(informer); err != nil {
+				return nil, err
+			}
+			c.workloads[kind] = append(c.workloads[kind], informer)
+		}
+		pods := coreinformers.NewPodInformer(client, ns, 0, cache.Indexers{byEnvironment: podEnvironment})
+		if err := c.prepare(pods); err != nil {
+			return nil, err
+		}
+		c.pods = append(c.pods, pods)
+	}
+	c.nodes = coreinformers.NewNodeInformer(client, 0, cache.Indexers{})
+	return c, c.prepare(c.nodes)
+}
+
+func (c *cluster) prepare(informer cache.SharedIndexInformer) error {
+	w := &watch{SharedIndexInformer: informer, denied: make(chan struct{})}
+	c.watches = append(c.watches, w)
+	if err := informer.SetTransform(slim); err != nil {
+		return err
+	}
+	return informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
+		if ctx.Err() == nil {
+			w.failed(err, c.log)
+		}
+	})
+}
+
+// failed tells of a watch that cannot be had, once; it is tried again with
+// growing pauses. What is refused is done without meanwhile.
+func (w *watch) failed(err error, log *slog.Logger) {
+	problem := problemOf(err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !apierrors.IsForbidden(err) {
+		if w.problem != problem && !apierrors.IsResourceExpired(err) && !errors.Is(err, io.EOF) {
+			log.Warn("cannot watch the cluster for now", "problem", problem)
+		}
+		w.problem = problem
+		return
+	}
+	if w.problem != problem {
+		log.Warn("may not watch the cluster", "problem", problem)
+	}
+	w.problem = problem
+	select {
+	case <-w.denied:
+	default:
+		close(w.denied)
+	}
+}
+
+// run watches until the context ends. started is called once all that may be
+// read was.
+func (c *cluster) run(ctx context.Context, started func()) {
+	var group sync.WaitGroup
+	for _, w := range c.watches {
+		group.Go(func() { w.RunWithContext(ctx) })
+	}
+	for _, w := range c.watches {
+		select {
+		case <-w.HasSyncedChecker().Done():
+		case <-w.denied:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		started()
+	}
+	group.Wait()
+}
+
+// workload finds an environment's; nil if there is none.
+func (c *cluster) workload(e Environment) *workload {
+	for _, informer := range c.workloads[e.Kind] {
+		if obj, ok, err := informer.GetStore().GetByKey(e.Namespace + "/" + e.Name); err == nil && ok {
+			return view(obj)
+		}
+	}
+	return nil
+}
+
+// podsOf are the pods of an environment.
+func (c *cluster) podsOf(e Environment) (pods []*corev1.Pod) {
+	for _, informer := range c.pods {
+		objects, err := informer.GetIndexer().ByIndex(byEnvironment, e.String())
+		if err != nil {
+			continue // there is such an index
+		}
+		for _, obj := range objects {
+			pods = append(pods, obj.(*corev1.Pod))
+		}
+	}
+	return pods
+}
+
+func listed[T any](informers ...cache.SharedIndexInformer) (all []T) {
+	for _, informer := range informers {
+		for _, obj := range informer.GetStore().List() {
+			all = append(all, obj.(T))
+		}
+	}
+	return all
+}
+
+// podEnvironment indexes pods by the environment whose they are.
+func podEnvironment(obj any) ([]string, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return nil, nil
+	}
+	if e, ok := owner(pod); ok {
+		return []string{e.String()}, nil
+	}
+	return nil, nil
+}
+
+// owner finds the workload that a pod belongs to. A Deployment's name is what is
+// before the hash in the name of its ReplicaSet.
+func owner(pod *corev1.Pod) (Environment, bool) {
+	ref := metav1.GetControllerOf(pod)
+	if ref == nil {
+		return Environment{}, false
+	}
+	e := Environment{pod.Namespace, Kind(ref.Kind), ref.Name}
+	if ref.Kind == "ReplicaSet" {
+		name, ok := strings.CutSuffix(ref.Name, "-"+pod.Labels["pod-template-hash"])
+		e.Kind, e.Name = Deployment, name
+		return e, ok
+	}
+	return e, e.Kind == StatefulSet || e.Kind == DaemonSet
+}
+
+// slim drops what is not read of the objects that are kept.
+func slim(obj any) (any, error) {
+	if o, ok := obj.(metav1.Object); ok {
+		o.SetManagedFields(slices.DeleteFunc(o.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager != imageManager }))
+	}
+	switch o := obj.(type) {
+	case *corev1.Node:
+		o.Status.Images = nil
+	case *corev1.Pod:
+		o.Annotations = nil
+		o.Spec.Volumes = nil
+		for _, containers := range [][]corev1.Container{o.Spec.InitContainers, o.Spec.Containers} {
+			for i, c := range containers {
+				containers[i] = corev1.Container{Name: c.Name, Image: c.Image, Resources: c.Resources, RestartPolicy: c.RestartPolicy}
+			}
+		}
+	}
+	return obj, nil
+}

@@ -1,0 +1,244 @@
+package deploy
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// facts are all that is decided by about one environment.
+type facts struct {
+	workload *workload
+	adoption *adoption
+	// target is what it should run; nil if there is nothing for now.
+	target *target
+	// last rollout of the environment; nil if there was none.
+	last    *Rollout
+	trouble trouble
+	// still is for how long the last rollout has made no progress.
+	still time.Duration
+	// resumed is true where a person wants what was held to go on.
+	resumed bool
+}
+
+// target is what an environment should run, and whose wish that is.
+type target struct {
+	repository string
+	ref        layers.Ref
+	commit     layers.Commit
+	run        int64
+	pinned     bool
+	images     Images
+}
+
+// step is what is to be done next. Its parts are done in their order, and each
+// is recorded before or found again afterwards: so a step that was cut short is
+// decided once more. The zero value is nothing.
+type step struct {
+	// begin is a rollout to record. It supersedes one that has not ended.
+	begin *Rollout
+	// admit asks whether the patch may be made now.
+	admit bool
+	// patch are the images to give to the workload.
+	patch Images
+	// to is the state that the last rollout goes to; empty to leave it.
+	to     State
+	reason string
+}
+
+// settleTime is how long a controller's verdict must stand: right after a patch
+// it may still be about the images before.
+const settleTime = 5 * time.Second
+
+const byHand = "somebody set the image by hand"
+
+func decide(f facts) step {
+	if l := f.last; l != nil && !l.State.Final() {
+		return f.proceed(*l)
+	}
+	return f.start()
+}
+
+// proceed decides about a rollout that has not ended.
+func (f facts) proceed(l Rollout) step {
+	now := f.workload.managed(f.adoption)
+	switch {
+	case l.UID != f.workload.uid:
+		return step{to: Superseded, reason: "the workload was deleted and made anew"}
+	case f.target != nil && !l.goal(to).same(f.target.images):
+		return step{begin: f.rollout(*f.target, "")}
+	}
+	switch l.State {
+	case Rolling:
+		if !now.same(l.goal(to)) {
+			return step{to: Superseded, reason: byHand}
+		}
+		done, failed, line := f.judge()
+		switch {
+		case done:
+			return step{to: Healthy}
+		case failed == "":
+			return step{to: Rolling, reason: line}
+		case l.goal(good).same(l.goal(to)):
+			return step{to: Failed, reason: failed + "; there is no other image to go back to"}
+		}
+		return step{to: RollingBack, reason: failed}
+	case RollingBack:
+		if !now.same(l.goal(good)) {
+			return step{patch: l.goal(good), to: RollingBack, reason: l.Reason}
+		}
+		done, failed, _ := f.judge()
+		switch {
+		case done:
+			return step{to: RolledBack, reason: l.Reason}
+		case failed != "":
+			return step{to: Failed, reason: l.Reason + "; going back failed, too: " + failed}
+		}
+		return step{to: RollingBack, reason: l.Reason}
+	}
+	switch { // pending or held
+	case now.same(l.goal(to)):
+		return step{to: Rolling}
+	case !now.same(l.goal(from)):
+		return step{to: Superseded, reason: byHand}
+	case f.workload.paused:
+		return step{to: Held, reason: "the workload is paused"}
+	}
+	return step{admit: true, patch: l.goal(to), to: Rolling}
+}
+
+// judge says whether the workload has come to its end with the images that it
+// has: done, or failed for a reason, or neither, and how far it is.
+func (f facts) judge() (done bool, failed, line string) {
+	p := f.workload.progress
+	why := cmp.Or(f.trouble.line, p.trouble)
+	line = p.line
+	if f.workload.strategy.onDelete {
+		line += "; each pod gets the image when somebody deletes it"
+	}
+	if why != "" {
+		line += "; " + why
+	}
+	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
+	switch {
+	case p.complete:
+		return true, "", ""
+	case f.trouble.hopeless:
+		return false, why, line
+	case f.workload.strategy.onDelete || deadline == 0:
+	case p.failed != "" && f.still >= settleTime:
+		return false, p.failed + ": " + cmp.Or(why, p.line), line
+	case f.still >= deadline:
+		return false, fmt.Sprintf("no progress for %v: %s", deadline, line), line
+	}
+	return false, "", line
+}
+
+// start decides whether a rollout is to begin.
+func (f facts) start() step {
+	now := f.workload.managed(f.adoption)
+	known := f.last != nil && f.last.UID == f.workload.uid
+	blocked := f.blocked()
+	drift := f.drift() != ""
+	switch {
+	case f.target != nil && now.same(f.target.images):
+		return step{}
+	case drift && f.resumed && f.target != nil:
+		return step{begin: f.rollout(*f.target, "resumed")}
+	case drift && !f.adoption.correct:
+		return step{}
+	case drift && f.target != nil && !blocked:
+		return step{begin: f.rollout(*f.target, "corrects "+f.drift())}
+	case drift && known:
+		return step{patch: f.last.end()}
+	case f.target == nil || blocked:
+		return step{}
+	}
+	return step{begin: f.rollout(*f.target, "")}
+}
+
+// blocked reports whether the target was tried and failed: that is done again
+// only where a person wants it.
+func (f facts) blocked() bool {
+	l := f.last
+	return l != nil && f.target != nil && !f.resumed && (l.State == Failed || l.State == RolledBack) && l.goal(to).same(f.target.images)
+}
+
+// drift tells what somebody set by hand since the last rollout; empty if
+// nothing.
+func (f facts) drift() string {
+	if f.last == nil || f.last.UID != f.workload.uid || !f.last.State.Final() {
+		return ""
+	}
+	now, end := f.workload.managed(f.adoption), f.last.end()
+	if f.target != nil && now.same(f.target.images) {
+		return ""
+	}
+	for _, container := range slices.Sorted(maps.Keys(now)) {
+		if should, ok := end[container]; ok && !sameImage(now[container], should) {
+			return fmt.Sprintf("container %s has %s, which somebody set by hand; it was given %s", container, now[container], should)
+		}
+	}
+	return ""
+}
+
+// rollout is the way to a target.
+func (f facts) rollout(t target, reason string) *Rollout {
+	now := f.workload.managed(f.adoption)
+	r := &Rollout{
+		Environment: f.workload.Environment, UID: f.workload.uid,
+		Repository: t.repository, Ref: t.ref, Commit: t.commit, Run: t.run, Pinned: t.pinned,
+		Reason: reason,
+	}
+	var before Images
+	if f.last != nil && f.last.UID == f.workload.uid {
+		before = f.last.lastGood()
+	}
+	for _, container := range slices.Sorted(maps.Keys(now)) {
+		r.Images = append(r.Images, Image{
+			Container: container, Layer: f.adoption.layers[container],
+			From: now[container], To: t.images[container], Good: cmp.Or(before[container], now[container]),
+		})
+	}
+	return r
+}
+
+// standing is where the environment stands, once a step is done.
+func (f facts) standing(waiting string) Standing {
+	w := f.workload
+	s := Standing{Environment: w.Environment, UID: w.uid, Track: f.adoption.track.String(), Drift: f.drift(), Resumed: f.resumed}
+	now := w.managed(f.adoption)
+	for _, container := range slices.Sorted(maps.Keys(now)) {
+		s.Images = append(s.Images, Image{Container: container, Layer: f.adoption.layers[container], To: now[container]})
+	}
+	l := f.last
+	if l != nil && l.UID == w.uid && now.same(l.goal(to)) {
+		s.Commit = l.Commit
+	}
+	switch {
+	case l != nil && !l.State.Final():
+		s.State, s.Reason = l.State, l.Reason
+	case s.Drift != "":
+		s.State, s.Reason = Drifted, s.Drift
+	case f.target != nil && now.same(f.target.images), f.target == nil && l != nil && l.State == Healthy:
+		if f.target != nil {
+			s.Commit = f.target.commit
+		}
+		s.State = Healthy
+		if !w.progress.complete {
+			s.State, s.Reason = Degraded, w.progress.line
+			if f.trouble.line != "" {
+				s.Reason += "; " + f.trouble.line
+			}
+		}
+	case l != nil && (f.blocked() || f.target == nil):
+		s.State, s.Reason = l.State, l.Reason
+	default:
+		s.State, s.Reason = Waiting, waiting
+	}
+	return s
+}

@@ -1,0 +1,147 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// Engine keeps the environments of a cluster at the images that they should
+// run. Its fields are set once, before Serve.
+type Engine struct {
+	Client kubernetes.Interface
+	Store  Store
+	// Repositories that environments may follow: URLs by the names that
+	// annotations use. With a single one the annotation may be left out.
+	Repositories map[string]string
+	// Registry is HOST/PREFIX as nodes reach it.
+	Registry string
+	// Namespaces to look after; none is all.
+	Namespaces []string
+	// Gate is asked before an environment gets an image; nil allows all.
+	Gate Gate
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+// reconcilers is how many environments are looked at side by side. The API
+// server is kept from overload by the client's own rate limits.
+const reconcilers = 4
+
+// Serve deploys while this process is the one that may, and waits while another
+// does, until the context ends.
+func (e *Engine) Serve(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		led := false
+		err := e.Store.Lead(ctx, func(ctx context.Context) error {
+			led = true
+			e.Log.Info("this agent deploys")
+			return e.lead(ctx)
+		})
+		if led {
+			failures = 0
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		failures++
+		e.Log.Warn("deploying is interrupted", "error", err)
+		pause(ctx, min(time.Duration(failures)*time.Second, 15*time.Second))
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// lead deploys until the context ends, or the records turn out to be another's.
+func (e *Engine) lead(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	watched, err := newCluster(e.Client, e.Namespaces, e.Log)
+	if err != nil {
+		return err
+	}
+	l := &leader{
+		Engine: e, cluster: watched, stop: stop,
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[Environment](250*time.Millisecond, time.Minute)),
+		book:  newBook(),
+		sent:  map[Environment]int64{}, clocks: map[Environment]progressClock{},
+	}
+	defer l.queue.ShutDown()
+	hints, err := e.Store.ListenReleases(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.book.load(ctx, e.Store); err != nil {
+		return err
+	}
+	if err := l.handle(); err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop(nil)
+	began := make(chan struct{})
+	group.Go(func() { watched.run(ctx, func() { close(began) }) })
+	select {
+	case <-began:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, environment := range l.book.known() {
+		l.queue.Add(environment)
+	}
+	for range reconcilers {
+		group.Go(func() { l.work(ctx) })
+	}
+	group.Go(func() {
+		<-ctx.Done()
+		l.queue.ShutDown()
+	})
+	for range hints {
+		if err := l.book.refresh(ctx, e.Store); err != nil && ctx.Err() == nil {
+			return err
+		}
+		for _, environment := range l.book.known() {
+			l.queue.Add(environment)
+		}
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// work looks at environments until the queue is shut down.
+func (l *leader) work(ctx context.Context) {
+	for {
+		environment, ended := l.queue.Get()
+		if ended {
+			return
+		}
+		after, err := l.reconcile(ctx, environment)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, ErrMoved):
+			l.stop(fmt.Errorf("%s: %w", environment, err))
+		case err != nil:
+			l.queue.AddRateLimited(environment)
+		default:
+			l.queue.Forget(environment)
+			if after > 0 {
+				l.queue.AddAfter(environment, after)
+			}
+		}
+		l.queue.Done(environment)
+	}
+}

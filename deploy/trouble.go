@@ -1,0 +1,91 @@
+package deploy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// trouble is what keeps a pod from running, in one line.
+type trouble struct {
+	line string
+	// hopeless is true for what does not pass by waiting.
+	hopeless bool
+	// unplaced is true for a pod that no node has room for.
+	unplaced bool
+}
+
+// crashes is how often a container may end before it counts as one that will
+// never run.
+const crashes = 3
+
+// worst finds what to tell of pods: what is hopeless first.
+func worst(pods []*corev1.Pod) (worst trouble) {
+	for _, pod := range pods {
+		t := troubleOf(pod)
+		if t.hopeless && !worst.hopeless || worst.line == "" {
+			t.unplaced = t.unplaced || worst.unplaced
+			worst = t
+		} else {
+			worst.unplaced = worst.unplaced || t.unplaced
+		}
+	}
+	return worst
+}
+
+func troubleOf(pod *corev1.Pod) trouble {
+	if pod.DeletionTimestamp != nil {
+		return trouble{}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return trouble{line: fmt.Sprintf("pod %s: %s", pod.Name, oneLine(c.Message)), unplaced: true}
+		}
+	}
+	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+	for _, c := range statuses {
+		waiting := c.State.Waiting
+		if waiting == nil {
+			continue
+		}
+		switch waiting.Reason {
+		case "", "PodInitializing", "ContainerCreating":
+			continue
+		}
+		t := trouble{line: fmt.Sprintf("pod %s, container %s: %s", pod.Name, c.Name, waiting.Reason)}
+		said := oneLine(waiting.Message)
+		switch waiting.Reason {
+		case "InvalidImageName", "ErrImageNeverPull":
+			t.hopeless = true
+		case "ErrImagePull", "ImagePullBackOff":
+			t.hopeless = strings.Contains(said, "not found") || strings.Contains(said, "manifest unknown")
+		case "CrashLoopBackOff":
+			t.hopeless = c.RestartCount >= crashes
+			if last := c.LastTerminationState.Terminated; last != nil {
+				said = fmt.Sprintf("it ended with exit code %d (%s) %d times", last.ExitCode, last.Reason, c.RestartCount)
+			}
+		}
+		if said != "" {
+			t.line += ": " + said
+		}
+		return t
+	}
+	if pod.Status.Phase == corev1.PodFailed {
+		return trouble{line: fmt.Sprintf("pod %s failed: %s", pod.Name, oneLine(pod.Status.Reason+" "+pod.Status.Message))}
+	}
+	return trouble{}
+}
+
+// maxLine bounds what is quoted of others, in characters.
+const maxLine = 300
+
+// oneLine is a text of the cluster as it may stand in a reason.
+func oneLine(text string) string {
+	line := strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == ' ' }), " ")
+	if runes := []rune(line); len(runes) > maxLine {
+		line = string(runes[:maxLine]) + "…"
+	}
+	return line
+}

@@ -1,0 +1,195 @@
+package deploy
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// Annotations on workloads. The first are read, the others written.
+const (
+	prefix = "lab-layers.dev/"
+	// LayerAnnotation and a container's name tell which layer's image it gets.
+	LayerAnnotation      = prefix + "layer."
+	TrackAnnotation      = prefix + "track"
+	RepositoryAnnotation = prefix + "repository"
+	DriftAnnotation      = prefix + "drift"
+	// DeadlineAnnotation is how long a rollout may make no progress, such as 10m.
+	DeadlineAnnotation = prefix + "progress-deadline"
+
+	commitAnnotation   = prefix + "commit"
+	digestAnnotation   = prefix + "digest"
+	runAnnotation      = prefix + "run"
+	rolledAtAnnotation = prefix + "rolled-at"
+	strategyAnnotation = prefix + "strategy-before"
+)
+
+// workload is what the four kinds have in common.
+type workload struct {
+	Environment
+	uid         string
+	generation  int64
+	annotations map[string]string
+	// owned are the containers whose images we have set.
+	owned    map[string]bool
+	template *corev1.PodTemplateSpec
+	replicas int32
+	strategy strategy
+	paused   bool
+	progress progress
+	// deadline is how long it may make no progress; 0 is for ever.
+	deadline time.Duration
+}
+
+// strategy is how a workload replaces its pods.
+type strategy struct {
+	rolling     bool // by itself, one part after another
+	surge, down *intstr.IntOrString
+	onDelete    bool // only where somebody deletes one
+	surgePods   int  // how many pods more there may be meanwhile
+	downPods    int  // how many fewer
+}
+
+// progress is what a workload's own controller says of its pods.
+type progress struct {
+	// seen is false until the controller has taken up the last change.
+	seen     bool
+	complete bool
+	// failed is why the controller gave up; empty if it did not.
+	failed string
+	// trouble is what the controller met, and may pass.
+	trouble string
+	// line is how far it is.
+	line string
+}
+
+// view reads a workload; nil for anything else.
+func view(obj any) *workload {
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		return viewDeployment(o)
+	case *appsv1.StatefulSet:
+		return viewStatefulSet(o)
+	case *appsv1.DaemonSet:
+		return viewDaemonSet(o)
+	case *batchv1.CronJob:
+		return viewCronJob(o)
+	}
+	return nil
+}
+
+func newWorkload(kind Kind, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) *workload {
+	return &workload{
+		Environment: Environment{meta.Namespace, kind, meta.Name},
+		uid:         string(meta.UID), generation: meta.Generation, annotations: meta.Annotations, template: template,
+		replicas: 1, deadline: defaultDeadline, owned: owned(meta.ManagedFields),
+	}
+}
+
+// owned finds the containers whose images the field manager of images has set.
+func owned(fields []metav1.ManagedFieldsEntry) map[string]bool {
+	containers := map[string]bool{}
+	for _, entry := range fields {
+		if entry.Manager != imageManager || entry.FieldsV1 == nil {
+			continue
+		}
+		for _, name := range containerKey.FindAllStringSubmatch(string(entry.FieldsV1.GetRawBytes()), -1) {
+			containers[name[1]] = true
+		}
+	}
+	return containers
+}
+
+// containerKey is how the fields name a container.
+var containerKey = regexp.MustCompile(`k:\{\\"name\\":\\"([a-z0-9-]+)\\"\}`)
+
+// defaultDeadline is how long a rollout may make no progress where neither the
+// workload nor an annotation says so: it is that of Deployments.
+const defaultDeadline = 10 * time.Minute
+
+// adoption is what a workload's annotations ask for.
+type adoption struct {
+	repository string // its name
+	track      Track
+	layers     map[string]layers.Name // by container
+	correct    bool
+	deadline   time.Duration // 0 if none is given
+}
+
+// adopted reads the annotations; nil if there are none. The error is every
+// fault in them.
+func (w *workload) adopted() (*adoption, error) {
+	a := &adoption{repository: w.annotations[RepositoryAnnotation], layers: map[string]layers.Name{}}
+	var faults []string
+	containers := w.images()
+	for _, name := range slices.Sorted(maps.Keys(w.annotations)) {
+		container, ok := strings.CutPrefix(name, LayerAnnotation)
+		if !ok {
+			continue
+		}
+		if _, ok := containers[container]; !ok {
+			faults = append(faults, fmt.Sprintf("%s: there is no container %s", name, container))
+			continue
+		}
+		a.layers[container] = layers.Name(w.annotations[name])
+	}
+	track, tracked := w.annotations[TrackAnnotation]
+	if len(a.layers) == 0 && len(faults) == 0 && !tracked {
+		return nil, nil
+	}
+	if len(a.layers) == 0 && len(faults) == 0 {
+		faults = append(faults, fmt.Sprintf("no container has a layer: annotate %sCONTAINER: LAYER", LayerAnnotation))
+	}
+	if !tracked {
+		faults = append(faults, fmt.Sprintf("annotate %s with a branch, such as main", TrackAnnotation))
+	} else if parsed, err := ParseTrack(track); err != nil {
+		faults = append(faults, err.Error())
+	} else {
+		a.track = parsed
+	}
+	switch policy := w.annotations[DriftAnnotation]; policy {
+	case "", "report":
+	case "correct":
+		a.correct = true
+	default:
+		faults = append(faults, fmt.Sprintf("%s is %q: take report or correct", DriftAnnotation, policy))
+	}
+	if text := w.annotations[DeadlineAnnotation]; text != "" {
+		deadline, err := time.ParseDuration(text)
+		if err != nil || deadline <= 0 {
+			faults = append(faults, fmt.Sprintf("%s is %q: write a time such as 10m", DeadlineAnnotation, text))
+		}
+		a.deadline = deadline
+	}
+	if len(faults) > 0 {
+		return a, fmt.Errorf("%s", strings.Join(faults, "; "))
+	}
+	return a, nil
+}
+
+// images are those of all its containers.
+func (w *workload) images() Images {
+	images := Images{}
+	for _, c := range slices.Concat(w.template.Spec.InitContainers, w.template.Spec.Containers) {
+		images[c.Name] = c.Image
+	}
+	return images
+}
+
+// managed are the images of the containers that have a layer.
+func (w *workload) managed(a *adoption) Images {
+	images := w.images()
+	maps.DeleteFunc(images, func(container, _ string) bool { return a.layers[container] == "" })
+	return images
+}
