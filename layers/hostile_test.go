@@ -51,6 +51,8 @@ func TestHostileDockerfiles(t *testing.T) {
 		"replacement":         {replace, "may expand to more than"},
 		"empty":               {"", "is empty"},
 		"binary":              {"\x00\x01\x02", "a/Dockerfile"},
+		"NULs":                {"FROM scratch\nLABEL a=\"" + strings.Repeat("\x00", 1000) + "\"\n", "line 2: the file is no text"},
+		"no characters":       {"FROM scratch\n\nLABEL a=\"" + strings.Repeat("\xff", 2000) + "\"\n", "line 3: the file is no text"},
 		"frontend":            {"# syntax=evil.example/frontend\nFROM scratch\n", "frontend of its own"},
 		"cycle":               {"FROM b AS a\nCOPY --from=c /x /\nFROM scratch AS b\nCOPY --from=c /x /\nFROM a AS c\n", "a/Dockerfile"},
 		"no stage":            {"RUN true\n", "a/Dockerfile"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
@@ -19,6 +20,9 @@ const (
 	MaxDockerfile   = 1 << 20 // bytes
 	maxInstructions = 1500
 	maxLines        = 20_000
+	// maxGarbled bounds bytes that are not UTF-8, as an older encoding has some:
+	// the library writes a line about each to the standard error.
+	maxGarbled = 1000
 )
 
 // parentImage is the reference that stands in for a stage which another layer
@@ -50,6 +54,9 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 	if n := bytes.Count(text, []byte("\n")); n > maxLines {
 		return nil, fmt.Errorf("%d lines, at most %d", n, maxLines)
 	}
+	if line := garbled(text); line > 0 {
+		return nil, parser.WithLocation(errors.New("the file is no text from here on"), []parser.Range{{Start: parser.Position{Line: line}}})
+	}
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
@@ -77,6 +84,29 @@ func parseStages(text []byte, args map[string]string, platform string) (*stages,
 		s.bases = append(s.bases, base)
 	}
 	return s, nil
+}
+
+// garbled is the line of the first NUL, or of the byte with which those that are
+// not UTF-8 are too many; 0 for text.
+func garbled(text []byte) (line int) {
+	at := bytes.IndexByte(text, 0)
+	if at < 0 && utf8.Valid(text) {
+		return 0
+	}
+	bad := 0
+	for i := 0; at < 0 && i < len(text); {
+		c, size := utf8.DecodeRune(text[i:])
+		if c == utf8.RuneError && size == 1 {
+			if bad++; bad > maxGarbled {
+				at = i
+			}
+		}
+		i += size
+	}
+	if at < 0 {
+		return 0
+	}
+	return 1 + bytes.Count(text[:at], []byte("\n"))
 }
 
 // globalArgs are the values that FROM lines may use.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/layers/scaffold"
@@ -67,15 +68,19 @@ the repository's history.`,
 	return cmd
 }
 
-// writeNew writes a file that is not there yet.
+// writeNew writes a file that is not there yet, or with force over one that is:
+// never through a link, which a repository may have lead anywhere.
 func writeNew(file string, data []byte, force bool) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if force {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW
 	}
 	out, err := os.OpenFile(file, flags, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return inputf("%s is there already: name another --file, or replace it with --force", file)
+	}
+	if errors.Is(err, unix.ELOOP) {
+		return inputf("%s is a link: remove it, or name the file that it leads to with --file", file)
 	}
 	if err != nil {
 		return inputError{err}

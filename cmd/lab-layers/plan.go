@@ -89,7 +89,7 @@ func (v *view) plan(ctx context.Context, commit layers.Commit) (*layers.Plan, er
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
-		if errors.As(err, new(layers.Faults)) {
+		if errors.As(err, new(layers.Faults)) || errors.Is(err, layers.ErrTooLarge) {
 			return nil, inputError{err}
 		}
 		if err != nil {

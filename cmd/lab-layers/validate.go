@@ -3,9 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -76,12 +76,12 @@ func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int,
 		name = config
 		text, err = os.ReadFile(config)
 	case rev == "":
-		if text, err = os.ReadFile(filepath.Join(repo, name)); !errors.Is(err, fs.ErrNotExist) {
+		if text, err = readWithin(repo, name); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		fallthrough // a bare repository or a URL
 	default:
-		text, err = tree.ReadFile(name, 1<<20)
+		text, err = tree.ReadFile(name, layers.MaxConfig)
 	}
 	if errors.Is(err, fs.ErrNotExist) && config == "" {
 		return nil, 0, inputf("%s has no %s: write one with \"lab-layers init\"", shown(repo), name)
@@ -99,4 +99,28 @@ func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int,
 	}
 	faults, err = layers.Check(cmd.Context(), tree, cfg)
 	return faults, len(cfg.Layers), err
+}
+
+// readWithin reads a configuration in a working directory, which may hold
+// anything: neither what lies outside of it nor what is no file is read, and no
+// more than a configuration may have.
+func readWithin(dir, name string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", name)
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, layers.MaxConfig+1))
 }
