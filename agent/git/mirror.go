@@ -64,11 +64,15 @@ type Mirror struct {
 }
 
 // Open opens or makes the mirror of a remote in a directory below dir, whose
-// name is made from the remote's URL. It does not ask the remote anything.
+// name is made from the remote's URL. It does not ask the remote anything. A token
+// that cannot be read is an error already.
 func Open(ctx context.Context, dir string, remote Remote, limits Limits) (*Mirror, error) {
 	from, err := remote.parse()
 	if err != nil {
 		return nil, fmt.Errorf("open mirror: %w", err)
+	}
+	if _, err := from.withToken(); err != nil {
+		return nil, fmt.Errorf("open mirror of %s: %w", from.url, err)
 	}
 	sum := sha256.Sum256([]byte(from.url))
 	dir = filepath.Join(dir, hex.EncodeToString(sum[:16]))

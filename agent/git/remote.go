@@ -4,11 +4,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
@@ -24,6 +27,10 @@ type Remote struct {
 	Username, Password string
 	// Token is a bearer token for http and https.
 	Token string
+	// TokenFile is a file with a token for http and https that forges take in the
+	// place of a password, with any user name or Username. It is read anew for each
+	// conversation, and counts before Token and Password.
+	TokenFile string
 	// SSHKey is a file with a private key; without it the agent at
 	// SSH_AUTH_SOCK is asked. Password opens the key.
 	SSHKey string
@@ -161,16 +168,68 @@ type remoteError struct {
 func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Unwrap() error { return e.cause }
 
+// tokenUser is the user name with a token, where none is given: forges take any,
+// and for some of its tokens GitHub wants this one.
+const tokenUser = "x-access-token"
+
+// maxToken bounds a file with a token.
+const maxToken = 64 << 10
+
+// withToken is the address with the token that is in its file now.
+func (a address) withToken() (address, error) {
+	if a.remote.TokenFile == "" || a.endpoint == nil || a.endpoint.Protocol != "https" && a.endpoint.Protocol != "http" {
+		return a, nil
+	}
+	token, err := readToken(a.remote.TokenFile)
+	if err != nil {
+		return a, fmt.Errorf("read the token: %w", err)
+	}
+	a.remote.Password, a.remote.Token = token, ""
+	if a.remote.Username == "" {
+		a.remote.Username = tokenUser
+	}
+	return a, nil
+}
+
+func readToken(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxToken))
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsFunc(token, unicode.IsSpace) {
+		return "", fmt.Errorf("%s does not hold one word", name)
+	}
+	return token, nil
+}
+
+// hide removes credentials from an error's text.
+func (a address) hide(err error) error {
+	if err == nil || a.remote.TokenFile == "" {
+		return err
+	}
+	return &remoteError{a.hidden(err.Error()), err}
+}
+
+func (a address) hidden(text string) string {
+	for _, secret := range a.remote.secrets() {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return text
+}
+
 // fault prefixes an error with what was being done to which remote, and
 // removes credentials and control characters from its text.
 func (a address) fault(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	for _, secret := range a.remote.secrets() {
-		text = strings.ReplaceAll(text, secret, "***")
-	}
+	text := a.hidden(err.Error())
 	text = strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {
 			return ' '

@@ -25,8 +25,12 @@ type talk struct {
 func (m *Mirror) converse(ctx context.Context, do func(context.Context, *talk) error) error {
 	ctx, alarm, stop := withAlarm(ctx, m.limits.Silence)
 	defer stop()
-	err := func() error {
-		conversation, err := converse(ctx, m.from, guard{m.limits, alarm})
+	from, err := m.from.withToken()
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		conversation, err := converse(ctx, from, guard{m.limits, alarm})
 		if err != nil {
 			return err
 		}
@@ -43,7 +47,7 @@ func (m *Mirror) converse(ctx context.Context, do func(context.Context, *talk) e
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return cause
 	}
-	return err
+	return from.hide(err)
 }
 
 // commits are the branches and tags that the remote told of, and the names

@@ -146,8 +146,7 @@ func (f *agentFlags) check() (err error) {
 	if _, err := f.telling.targets(urls); err != nil {
 		return err
 	}
-	given := f.remote.remote("")
-	return oneHost(urls, given.Token+given.Password != "")
+	return f.remote.check(f.repos)
 }
 
 // serve runs the agent. When idle ends it takes up nothing new, and returns
@@ -192,7 +191,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	s.carrier.Trust.Refs = f.trusted
 	s.carrier.Namespaces = map[string]string{}
 	for _, repo := range f.repos {
-		mirror, err := git.Open(idle, filepath.Join(f.stack.dataDir, "git"), f.remote.remote(repo.url), git.Limits{})
+		mirror, err := git.Open(idle, filepath.Join(f.stack.dataDir, "git"), f.remote.remote(repo), git.Limits{})
 		if err != nil {
 			return err
 		}

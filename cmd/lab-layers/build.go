@@ -37,6 +37,9 @@ they stand on are built, and nothing is tagged.`,
 			if err := flags.checkSecrets([]namedRepo{repo}); err != nil {
 				return err
 			}
+			if err := remote.check([]namedRepo{repo}); err != nil {
+				return err
+			}
 			logging.quiet = true
 			log := logging.logger(cmd.ErrOrStderr())
 			s, err := flags.openStack(cmd.Context(), log)
@@ -44,7 +47,7 @@ they stand on are built, and nothing is tagged.`,
 				return err
 			}
 			defer s.close()
-			mirror, err := git.Open(cmd.Context(), filepath.Join(flags.dataDir, "git"), remote.remote(repo.url), git.Limits{})
+			mirror, err := git.Open(cmd.Context(), filepath.Join(flags.dataDir, "git"), remote.remote(repo), git.Limits{})
 			if err != nil {
 				return inputError{err}
 			}

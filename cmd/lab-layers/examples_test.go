@@ -176,7 +176,7 @@ func TestKubernetesExample(t *testing.T) {
 	for _, e := range c.Env {
 		environment = append(environment, e.Name)
 	}
-	for _, want := range []string{"LAB_LAYERS_DATABASE_URL", "LAB_LAYERS_GIT_TOKEN"} {
+	for _, want := range []string{"LAB_LAYERS_DATABASE_URL", "DOCKER_CONFIG"} {
 		if !slices.Contains(environment, want) {
 			t.Errorf("the container is not given %s", want)
 		}
@@ -184,6 +184,12 @@ func TestKubernetesExample(t *testing.T) {
 	for _, path := range []string{f.stack.dataDir, filepath.Dir(f.listening.secretFile), filepath.Dir(f.listening.tokenFile), "/etc/lab-layers/agent.yaml", "/tmp"} {
 		if !strings.Contains(example(t, "kubernetes/agent.yaml"), "mountPath: "+path) {
 			t.Errorf("nothing is mounted at %s", path)
+		}
+	}
+
+	for _, file := range []string{f.remote.tokenFile(""), f.listening.secretFile, f.listening.tokenFile} {
+		if !strings.Contains(example(t, "kubernetes/agent.yaml"), "path: "+filepath.Base(file)+"}") {
+			t.Errorf("nothing is mounted as %s", file)
 		}
 	}
 

@@ -38,7 +38,7 @@ const (
 func leaks() []string {
 	return []string{
 		leakGit, leakRegistry, leakDatabase, leakBuild,
-		basic("lab", leakGit), basic("lab", leakRegistry), base64.StdEncoding.EncodeToString([]byte(leakBuild)),
+		basic("lab", leakGit), basic("x-access-token", leakGit), basic("lab", leakRegistry), base64.StdEncoding.EncodeToString([]byte(leakBuild)),
 	}
 }
 
@@ -113,6 +113,7 @@ type attempt struct {
 	dir        string // the data directory
 	repo       string // URL of the repository, with its password
 	token      string
+	tokenFile  string
 	registry   string
 	database   string
 	secretFile string
@@ -132,8 +133,12 @@ func (a attempt) run(args ...string) (said string, code int) {
 
 func (a attempt) build() (said string, code int) {
 	a.Helper()
-	return a.run("build", "--repo", a.repo, "--rev", "main", "--data-dir", a.dir, "--database-url", a.database,
-		"--registry", a.registry, "--buildkit", a.buildkit, "--secret", "token="+a.secretFile, "--debug", "-o", "json")
+	args := []string{"build", "--repo", a.repo, "--rev", "main", "--data-dir", a.dir, "--database-url", a.database,
+		"--registry", a.registry, "--buildkit", a.buildkit, "--secret", "token=" + a.secretFile, "--debug", "-o", "json"}
+	if a.tokenFile != "" {
+		args = append(args, "--git-token-file", a.tokenFile)
+	}
+	return a.run(args...)
 }
 
 // clean checks that no secret is in a text.
@@ -218,6 +223,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		registry: registry, database: records.String(), secretFile: filepath.Join(home, "secret"),
 	}
 	l.check(os.WriteFile(good.secretFile, []byte(leakBuild), 0o600))
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	l.check(os.WriteFile(tokenFile, []byte(leakGit+"\n"), 0o600))
 	docker := func(host string) {
 		config, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"auth": basic("lab", leakRegistry)}}})
 		l.check(err)
@@ -239,6 +246,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 		{"the remote repeats the token", func(a *attempt) {
 			a.repo, a.token = "http://"+serve(repeating(200))+"/lab.git", leakGit
 		}, exitOutside, "/lab.git"},
+		{"the remote repeats the token of a file", func(a *attempt) {
+			a.repo, a.tokenFile = "http://"+serve(repeating(403))+"/lab.git", tokenFile
+		}, exitOutside, "/lab.git"},
 		{"the remote is malformed", func(a *attempt) { a.repo = "http://lab:" + leakGit + "@[host/lab.git" }, exitInput, "remote"},
 		{"the registry does not know the password", func(a *attempt) { a.registry = serve(repeating(401)) }, exitOutside, ""},
 		{"the registry fails", func(a *attempt) { a.registry = serve(repeating(500)) }, exitOutside, ""},
@@ -252,7 +262,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 		{"the database's URL is malformed", func(a *attempt) {
 			a.database = "postgres://lab:" + leakDatabase + "@[host/lab"
 		}, exitOutside, "malformed"},
-		{"the step with the secret fails", func(*attempt) {}, exitInput, "exit code: 7"},
+		{"the step with the secret fails", func(a *attempt) {
+			a.repo, a.tokenFile = "http://"+serve(git)+"/lab.git", tokenFile
+		}, exitInput, "exit code: 7"},
 		{"all is well", func(*attempt) { step("true") }, 0, `"state":"succeeded"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,21 +19,87 @@ import (
 // environment, never from the command line, where others can read them.
 type remoteFlags struct {
 	username   string
+	tokenFiles []string
 	sshKey     string
 	knownHosts string
 }
 
 func (f *remoteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.username, "git-user", "", "user for http(s) or ssh; the password is LAB_LAYERS_GIT_PASSWORD, a bearer token LAB_LAYERS_GIT_TOKEN")
+	cmd.Flags().StringSliceVar(&f.tokenFiles, "git-token-file", nil, "file with a forge's access token for https repositories, read anew at each look, or NAME=FILE for the repository NAME alone")
 	cmd.Flags().StringVar(&f.sshKey, "git-ssh-key", "", "file with a private key (default: the agent at SSH_AUTH_SOCK)")
 	cmd.Flags().StringVar(&f.knownHosts, "git-known-hosts", "", "file with host keys (default: the user's and the system's)")
 }
 
-func (f *remoteFlags) remote(url string) git.Remote {
+func (f *remoteFlags) remote(repo namedRepo) git.Remote {
 	return git.Remote{
-		URL: url, Username: f.username, SSHKey: f.sshKey, KnownHosts: f.knownHosts,
+		URL: repo.url, Username: f.username, SSHKey: f.sshKey, KnownHosts: f.knownHosts, TokenFile: f.tokenFile(repo.name),
 		Password: os.Getenv("LAB_LAYERS_GIT_PASSWORD"), Token: os.Getenv("LAB_LAYERS_GIT_TOKEN"),
 	}
+}
+
+// tokenFile is the one of a repository, or else of all; empty if there is none.
+func (f *remoteFlags) tokenFile(repo string) (file string) {
+	for _, arg := range f.tokenFiles {
+		name, own := tokenArg(arg)
+		if name == repo && name != "" {
+			return own
+		}
+		if name == "" {
+			file = own
+		}
+	}
+	return file
+}
+
+// tokenArg takes NAME=FILE apart; of a FILE the name is empty.
+func tokenArg(arg string) (name, file string) {
+	if name, file, named := strings.Cut(arg, "="); named && !strings.Contains(name, "/") {
+		return name, file
+	}
+	return "", arg
+}
+
+// check makes sure that each token has a repository, and goes to no other host
+// than meant, nor anywhere in the clear.
+func (f *remoteFlags) check(repos []namedRepo) error {
+	seen := map[string]bool{}
+	for _, arg := range f.tokenFiles {
+		name, _ := tokenArg(arg)
+		if seen[name] {
+			return inputf("--git-token-file %s: there is one for the same repositories already", arg)
+		}
+		seen[name] = true
+		if name != "" && !slices.ContainsFunc(repos, func(r namedRepo) bool { return r.name == name && overHTTP(r.url) != nil }) {
+			return inputf("--git-token-file %s: there is no https repository %s; name it with --repo %s=URL", arg, name, name)
+		}
+	}
+	var shared []string // their URLs, who have no token of their own
+	for _, repo := range repos {
+		u := overHTTP(repo.url)
+		if u != nil && u.Scheme == "http" && f.tokenFile(repo.name) != "" && !onLoopback(u.Hostname()) {
+			return inputf("--git-token-file: %s would be sent the token in the clear; name the repository by https", shown(repo.url))
+		}
+		if u != nil && !(repo.name != "" && seen[repo.name]) {
+			shared = append(shared, repo.url)
+		}
+	}
+	given := f.remote(namedRepo{})
+	return oneHost(shared, given.TokenFile+given.Token+given.Password != "")
+}
+
+func onLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+// overHTTP is the URL of a repository over http or https; nil of others.
+func overHTTP(address string) *url.URL {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil
+	}
+	return u
 }
 
 // openRepository opens a directory as it is, and a URL as a mirror in the
@@ -49,7 +117,7 @@ func openRepository(ctx context.Context, repo string) (*git.Repository, error) {
 		return nil, err
 	}
 	remote := remoteFlags{}
-	mirror, err := git.Open(ctx, filepath.Join(cache, "lab-layers", "git"), remote.remote(repo), git.Limits{})
+	mirror, err := git.Open(ctx, filepath.Join(cache, "lab-layers", "git"), remote.remote(namedRepo{url: repo}), git.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -130,15 +198,15 @@ func isURL(repo string) bool {
 func oneHost(urls []string, secret bool) error {
 	first := ""
 	for _, address := range urls {
-		u, err := url.Parse(address)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || !secret {
+		u := overHTTP(address)
+		if u == nil || !secret {
 			continue
 		}
 		if first == "" {
 			first = u.Host
 		}
 		if u.Host != first {
-			return inputf("LAB_LAYERS_GIT_TOKEN and LAB_LAYERS_GIT_PASSWORD would go to %s and to %s: run an agent for each host", first, u.Host)
+			return inputf("--git-token-file, LAB_LAYERS_GIT_TOKEN or LAB_LAYERS_GIT_PASSWORD would go to %s and to %s: give each repository its own with --git-token-file NAME=FILE", first, u.Host)
 		}
 	}
 	return nil

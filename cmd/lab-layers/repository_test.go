@@ -48,3 +48,44 @@ func TestOneHost(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTokenFiles holds that each repository is opened with its own token, and
+// that none goes where it does not belong.
+func TestTokenFiles(t *testing.T) {
+	const all, own = "/etc/lab-layers/token", "/etc/lab-layers/own=1"
+	repos := func(urls ...string) (repos []namedRepo) {
+		for i, url := range urls {
+			repos = append(repos, namedRepo{string(rune('a' + i)), url})
+		}
+		return repos
+	}
+	f := remoteFlags{tokenFiles: []string{all, "b=" + own}}
+	two := repos("https://a.example/x", "https://b.example/x", "git@c.example:x")
+	if err := f.check(two); err != nil {
+		t.Error(err)
+	}
+	if a, b := f.remote(two[0]), f.remote(two[1]); a.TokenFile != all || b.TokenFile != own {
+		t.Errorf("%q and %q", a.TokenFile, b.TokenFile)
+	}
+	for _, c := range []struct {
+		files []string
+		repos []namedRepo
+		want  string
+	}{
+		{[]string{all}, two, "would go to a.example and to b.example"},
+		{[]string{"b=" + own}, two, ""},
+		{[]string{all, "b=" + own}, repos("https://a.example/x", "https://b.example/x", "https://c.example/x"), "would go to a.example and to c.example"},
+		{[]string{all, own}, two, "one for the same repositories already"},
+		{[]string{"c=" + own}, two, "there is no https repository c"},
+		{[]string{"d=" + own}, two, "there is no https repository d"},
+		{[]string{all}, repos("http://a.example/x"), "in the clear"},
+		{[]string{all}, repos("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/y"), ""},
+		{[]string{all}, []namedRepo{{url: "https://a.example/x"}}, ""},
+	} {
+		f := remoteFlags{tokenFiles: c.files}
+		err := f.check(c.repos)
+		if (err == nil) != (c.want == "") || err != nil && (exitCode(err) != exitInput || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "--git-token-file")) {
+			t.Errorf("%v for %v: %v, want %q", c.files, c.repos, err, c.want)
+		}
+	}
+}
