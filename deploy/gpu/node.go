@@ -49,8 +49,10 @@ func ReadNode(name string, labels, annotations map[string]string) Node {
 	switch {
 	case err != nil:
 		n.Fault = err.Error()
+	case reported && report.Fault != "" && known:
+		n.Fault = "its labels say driver " + n.Driver.String() + ", node-probe says " + report.Fault
 	case reported && report.Fault != "":
-		n.Broken = report.Fault
+		n.Source, n.Broken = probe, report.Fault
 	case reported && known:
 		if n.Driver.Known() && n.Driver.Compare(report.Driver) != 0 {
 			n.Fault = fmt.Sprintf("its labels say driver %s, node-probe says %s", n.Driver, report.Driver)
@@ -108,8 +110,8 @@ func fromLabels(labels map[string]string) (n Node, ok bool) {
 	return Node{}, false
 }
 
-// add fills in what a report says and the labels do not. Brands are only in a
-// report.
+// add fills in what a report says and the labels do not. A report knows the
+// brands, which labels only let guess.
 func (n *Node) add(r Report) {
 	if !n.Driver.Known() {
 		n.Driver = r.Driver
@@ -118,40 +120,33 @@ func (n *Node) add(r Report) {
 		n.CUDA = r.CUDA
 	}
 	var brands, products []string
-	var memory int64
-	var least cuda.Capability
-	for i, d := range r.GPUs {
+	for _, d := range r.GPUs {
 		if d.Brand == "" {
 			brands = append(brands, brandsOf(d.Product)...)
 		} else {
 			brands = append(brands, d.Brand)
 		}
 		products = append(products, d.Product)
-		if i == 0 || d.MemoryMiB < memory {
-			memory = d.MemoryMiB
-		}
-		if i == 0 || d.Capability.Compare(least) < 0 {
-			least = d.Capability
-		}
 	}
-	slices.Sort(products)
-	slices.Sort(brands)
 	if len(n.Products) == 0 {
-		n.Products = slices.Compact(products)
+		n.Products = distinct(products)
 	}
 	if len(brands) > 0 {
-		n.Brands = slices.Compact(brands)
+		n.Brands = distinct(brands)
 	}
+	least := r.Least()
 	if n.MemoryMiB == 0 {
-		n.MemoryMiB = memory
+		n.MemoryMiB = least.MemoryMiB
 	}
 	if !n.Capability.Known() {
-		n.Capability = least
+		n.Capability = least.Capability
 	}
 	if n.Count == 0 {
 		n.Count = len(r.GPUs)
 	}
 }
+
+func distinct(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
 
 func readReport(annotations map[string]string) (r Report, ok bool, err error) {
 	text, ok := annotations[ReportAnnotation]

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lab-layers/lab-layers/pipeline/cuda"
@@ -14,8 +15,10 @@ type Report struct {
 	Driver cuda.Driver  `json:"driver,omitzero"`
 	CUDA   cuda.Version `json:"cuda,omitzero"`
 	GPUs   []Device     `json:"gpus,omitempty"`
+	// Lost is how many GPUs do not answer.
+	Lost int `json:"lost,omitempty"`
 	// Measured is when, by the node's clock.
-	Measured time.Time `json:"measured"`
+	Measured time.Time `json:"measured,omitzero"`
 }
 
 // Device is one GPU.
@@ -39,4 +42,49 @@ type Use struct {
 	// period; below 0 if the driver does not say.
 	Percent       int   `json:"percent"`
 	UsedMemoryMiB int64 `json:"used_memory_mib"`
+}
+
+// Facts is the report without what changes all the time.
+func (r Report) Facts() Report {
+	r.Measured = time.Time{}
+	r.GPUs = slices.Clone(r.GPUs)
+	for i := range r.GPUs {
+		r.GPUs[i].Use = Use{}
+	}
+	return r
+}
+
+// Idle reports whether no GPU is in use; not known if there are none, or the
+// driver does not tell of one.
+func (r Report) Idle() (idle, known bool) {
+	if r.Fault != "" || len(r.GPUs) == 0 || r.Lost > 0 {
+		return false, false
+	}
+	known = true
+	for _, g := range r.GPUs {
+		if g.Use.Processes > 0 || g.Use.Percent > 0 {
+			return false, true
+		}
+		known = known && g.Use.Processes == 0
+	}
+	return known, known
+}
+
+// Least is what every GPU of the node has at least: the lowest capability and
+// memory, and the product of the first that has either.
+func (r Report) Least() (least Device) {
+	for i, g := range r.GPUs {
+		if i == 0 {
+			least = g
+			continue
+		}
+		if g.Capability.Compare(least.Capability) < 0 || g.MemoryMiB < least.MemoryMiB {
+			least.Product = g.Product
+		}
+		if g.Capability.Compare(least.Capability) < 0 {
+			least.Capability = g.Capability
+		}
+		least.MemoryMiB = min(least.MemoryMiB, g.MemoryMiB)
+	}
+	return least
 }
