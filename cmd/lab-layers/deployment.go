@@ -39,23 +39,28 @@ func (f *deployFlags) add(cmd *cobra.Command) {
 
 // client speaks with the cluster; nil if there is none.
 func (f *deployFlags) client() (clientgo.Interface, error) {
+	if f.kubeconfig == "" {
+		return nil, nil
+	}
+	return newClient(f.kubeconfig)
+}
+
+// newClient speaks with the cluster that a --kubeconfig names.
+func newClient(kubeconfig string) (clientgo.Interface, error) {
 	var config *rest.Config
 	var err error
-	switch f.kubeconfig {
-	case "":
-		return nil, nil
-	case inCluster:
+	if kubeconfig == inCluster {
 		config, err = rest.InClusterConfig()
-	default:
-		config, err = clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	} else {
+		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
 	}
 	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
+		return nil, inputf("--kubeconfig %s: %w", kubeconfig, err)
 	}
 	config.QPS, config.Burst, config.UserAgent = apiRate, apiBurst, "lab-layers"
 	client, err := clientgo.NewForConfig(config)
 	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
+		return nil, inputf("--kubeconfig %s: %w", kubeconfig, err)
 	}
 	return client, nil
 }

@@ -22,6 +22,8 @@ pipeline/inventory: layers pipeline pipeline/cuda
 deploy: layers
 deploy/calendar:
 deploy/gpu: pipeline pipeline/cuda
+deploy/gpu/nvml: deploy/gpu pipeline/cuda
+deploy/gpu/probe: deploy/gpu
 agent: layers pipeline
 agent/forge: agent layers
 agent/git: layers

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lab-layers/lab-layers/deploy/gpu"
 	"github.com/lab-layers/lab-layers/deploy/gpu/nvml"
@@ -58,7 +56,7 @@ In a cluster it runs as a DaemonSet: docs/examples/kubernetes/node-probe.yaml.`,
 		},
 	}
 	cmd.Flags().StringVar(&flags.node, "node", "", "name of the Node object to write on: the one that this runs on")
-	cmd.Flags().StringVar(&flags.kubeconfig, "kubeconfig", "", "file with the cluster's address and credentials (default: those of the pod)")
+	cmd.Flags().StringVar(&flags.kubeconfig, "kubeconfig", inCluster, "the node's cluster: a kubeconfig file, or in-cluster for the pod's own service account")
 	cmd.Flags().StringVar(&flags.listen, "listen", "", "address to answer /metrics and /healthz at, such as :9401")
 	cmd.Flags().DurationVar(&flags.interval, "interval", 15*time.Second, "time between two looks")
 	flags.log.add(cmd)
@@ -73,11 +71,11 @@ func (f *probeFlags) run(ctx context.Context, read func(time.Time) gpu.Report, l
 	}
 	w := nodeprobe.Watch{Read: read, Metrics: nodeprobe.NewMetrics(), Log: log, Interval: f.interval}
 	if f.node != "" {
-		board, err := f.board()
+		client, err := newClient(f.kubeconfig)
 		if err != nil {
 			return err
 		}
-		w.Board = board
+		w.Board = nodeprobe.Node{Name: f.node, Client: client.CoreV1().Nodes()}
 	}
 	if f.listen != "" {
 		var config net.ListenConfig
@@ -90,19 +88,6 @@ func (f *probeFlags) run(ctx context.Context, read func(time.Time) gpu.Report, l
 	}
 	w.Run(ctx)
 	return nil
-}
-
-func (f *probeFlags) board() (nodeprobe.Board, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
-	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
-	}
-	config.Timeout = 30 * time.Second
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
-	}
-	return nodeprobe.Node{Name: f.node, Client: client.CoreV1().Nodes()}, nil
 }
 
 // serveProbe answers until stop is called.

@@ -26,8 +26,13 @@ type Node struct {
 
 var _ Board = Node{}
 
+// patience is how long the API server may take.
+const patience = 30 * time.Second
+
 // Idle reads what the probe before wrote. What cannot be read is not there.
 func (n Node) Idle(ctx context.Context) (since, seen time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	node, err := n.Client.Get(ctx, n.Name, metav1.GetOptions{})
 	if err != nil {
 		return since, seen, fmt.Errorf("read node %s: %w", n.Name, err)
@@ -40,6 +45,8 @@ func (n Node) Idle(ctx context.Context) (since, seen time.Time, err error) {
 // Tell applies labels and annotations. Those of before that there are no more
 // are removed. The node must be there: the probe has no right to make one.
 func (n Node) Tell(ctx context.Context, t Told) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	annotations, err := annotations(t)
 	if err != nil {
 		return err
