@@ -68,9 +68,10 @@ func (b *book) refresh(ctx context.Context, store Store) error {
 		b.pins[p.Environment] = p
 	}
 	for _, e := range resumed {
-		s := b.standings[e]
-		s.Resumed = true
-		b.standings[e] = s
+		if s, ok := b.standings[e]; ok {
+			s.Resumed = true
+			b.standings[e] = s
+		}
 	}
 	urls := slices.Collect(maps.Keys(b.tracked))
 	b.mu.Unlock()
@@ -156,6 +157,16 @@ func (b *book) setStanding(s Standing) {
 	b.standings[s.Environment] = s
 }
 
+// resumed notes that a wish to be resumed is fulfilled.
+func (b *book) resumed(e Environment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s, ok := b.standings[e]; ok {
+		s.Resumed = false
+		b.standings[e] = s
+	}
+}
+
 func (b *book) forget(e Environment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,4 +179,16 @@ func (b *book) known() []Environment {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Collect(maps.Keys(b.standings))
+}
+
+// held are the environments whose rollouts may not begin yet.
+func (b *book) held() (all []Environment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for e, r := range b.last {
+		if r.State == Held {
+			all = append(all, e)
+		}
+	}
+	return all
 }

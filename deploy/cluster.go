@@ -3,12 +3,14 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,8 +27,11 @@ type cluster struct {
 	log       *slog.Logger
 	workloads map[Kind][]cache.SharedIndexInformer // one for each namespace
 	pods      []cache.SharedIndexInformer
-	nodes     cache.SharedIndexInformer
-	watches   []*watch
+	// allPods is true where the pods of all namespaces are seen: only then is
+	// known what is free.
+	allPods bool
+	nodes   cache.SharedIndexInformer
+	watches []*watch
 }
 
 // watch is one resource of one namespace, or of all.
@@ -41,12 +46,23 @@ type watch struct {
 
 const byEnvironment = "environment"
 
-// newCluster prepares the watches of some namespaces; none is all.
-func newCluster(client kubernetes.Interface, namespaces []string, log *slog.Logger) (*cluster, error) {
+// newCluster prepares the watches of workloads in some namespaces, none is all,
+// of all pods that may be seen, and of nodes.
+func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []string, log *slog.Logger) (*cluster, error) {
+	c := &cluster{log: log, workloads: map[Kind][]cache.SharedIndexInformer{}, allPods: true}
+	podsIn := []string{metav1.NamespaceAll}
 	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
+		namespaces = podsIn
+	} else {
+		allowed, err := mayWatchAllPods(ctx, client)
+		if err != nil {
+			return nil, fmt.Errorf("ask for our rights: %w", err)
+		}
+		if !allowed {
+			log.Info("pods of other namespaces may not be seen, so no rollout of a GPU workload surges")
+			podsIn, c.allPods = namespaces, false
+		}
 	}
-	c := &cluster{log: log, workloads: map[Kind][]cache.SharedIndexInformer{}}
 	for _, ns := range namespaces {
 		for kind, informer := range map[Kind]cache.SharedIndexInformer{
 			Deployment:  appsinformers.NewDeploymentInformer(client, ns, 0, cache.Indexers{}),
@@ -59,6 +75,8 @@ func newCluster(client kubernetes.Interface, namespaces []string, log *slog.Logg
 			}
 			c.workloads[kind] = append(c.workloads[kind], informer)
 		}
+	}
+	for _, ns := range podsIn {
 		pods := coreinformers.NewPodInformer(client, ns, 0, cache.Indexers{byEnvironment: podEnvironment})
 		if err := c.prepare(pods); err != nil {
 			return nil, err
@@ -67,6 +85,19 @@ func newCluster(client kubernetes.Interface, namespaces []string, log *slog.Logg
 	}
 	c.nodes = coreinformers.NewNodeInformer(client, 0, cache.Indexers{})
 	return c, c.prepare(c.nodes)
+}
+
+// mayWatchAllPods asks the API server for our own rights.
+func mayWatchAllPods(ctx context.Context, client kubernetes.Interface) (bool, error) {
+	for _, verb := range []string{"list", "watch"} {
+		review, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: "pods"}},
+		}, metav1.CreateOptions{})
+		if err != nil || !review.Status.Allowed {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (c *cluster) prepare(informer cache.SharedIndexInformer) error {
@@ -134,6 +165,18 @@ func (c *cluster) workload(e Environment) *workload {
 		}
 	}
 	return nil
+}
+
+// environments are all workloads whose annotations ask for images.
+func (c *cluster) environments() (all []Environment) {
+	for kind, informers := range c.workloads {
+		for _, o := range listed[metav1.Object](informers...) {
+			if _, ok := o.GetAnnotations()[TrackAnnotation]; ok {
+				all = append(all, Environment{o.GetNamespace(), kind, o.GetName()})
+			}
+		}
+	}
+	return all
 }
 
 // podsOf are the pods of an environment.

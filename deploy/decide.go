@@ -19,6 +19,8 @@ type facts struct {
 	// last rollout of the environment; nil if there was none.
 	last    *Rollout
 	trouble trouble
+	// others are pods that run something else.
+	others int
 	// still is for how long the last rollout has made no progress.
 	still time.Duration
 	// resumed is true where a person wants what was held to go on.
@@ -125,7 +127,7 @@ func (f facts) judge() (done bool, failed, line string) {
 	}
 	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
 	switch {
-	case p.complete:
+	case p.complete && (f.others == 0 || f.workload.partial):
 		return true, "", ""
 	case f.trouble.hopeless:
 		return false, why, line
@@ -239,6 +241,11 @@ func (f facts) standing(waiting string) Standing {
 		s.State, s.Reason = l.State, l.Reason
 	default:
 		s.State, s.Reason = Waiting, waiting
+	}
+	// A wish is fulfilled once there is nothing more that it could be about.
+	switch s.State {
+	case Healthy, Degraded, Rolling, RollingBack:
+		s.Resumed = false
 	}
 	return s
 }

@@ -24,10 +24,14 @@ type Engine struct {
 	Registry string
 	// Namespaces to look after; none is all.
 	Namespaces []string
-	// Gate is asked before an environment gets an image; nil allows all.
-	Gate Gate
-	Now  func() time.Time
-	Log  *slog.Logger
+	// Gates are asked before an environment gets an image, in their order.
+	Gates []Gate
+	// Parallel is how many rollouts go on at once; 0 is no limit.
+	Parallel int
+	// Canary has one of the environments on a base get a release first.
+	Canary bool
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // reconcilers is how many environments are looked at side by side. The API
@@ -69,7 +73,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (e *Engine) lead(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	watched, err := newCluster(e.Client, e.Namespaces, e.Log)
+	watched, err := newCluster(ctx, e.Client, e.Namespaces, e.Log)
 	if err != nil {
 		return err
 	}
@@ -77,7 +81,9 @@ func (e *Engine) lead(ctx context.Context) error {
 		Engine: e, cluster: watched, stop: stop,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[Environment](250*time.Millisecond, time.Minute)),
 		book:  newBook(),
-		sent:  map[Environment]int64{}, clocks: map[Environment]progressClock{},
+		sent:  map[Environment]sent{}, clocks: map[Environment]progressClock{},
+		turns:    newTurns(e.Parallel),
+		canaries: canaries{chosen: map[group]Environment{}},
 	}
 	defer l.queue.ShutDown()
 	hints, err := e.Store.ListenReleases(ctx)
@@ -114,6 +120,7 @@ func (e *Engine) lead(ctx context.Context) error {
 		if err := l.book.refresh(ctx, e.Store); err != nil && ctx.Err() == nil {
 			return err
 		}
+		l.canaries.forget()
 		for _, environment := range l.book.known() {
 			l.queue.Add(environment)
 		}

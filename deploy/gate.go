@@ -2,8 +2,11 @@ package deploy
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 // Answer is what a gate says.
@@ -21,12 +24,15 @@ const (
 type Verdict struct {
 	Answer Answer
 	Reason string
+	// Until is when the answer may be another by itself; zero if that is unknown.
+	Until time.Time
 }
 
 // Candidate is an environment that is about to get an image.
 type Candidate struct {
 	Environment Environment
-	Layer       string
+	Container   string
+	Layer       layers.Name
 	Image       string // by digest
 	// Template of its pods.
 	Template *corev1.PodTemplateSpec
@@ -35,8 +41,10 @@ type Candidate struct {
 }
 
 // Gate decides whether an environment may get an image now. It is asked again
-// whenever something changes, so it answers from what it has at hand.
+// when releases, nodes or the environment change, so it answers from what it has
+// at hand. What a person pinned passes all gates.
 type Gate interface {
-	// Check is given the nodes that the pods may run on, as far as known.
+	// Check is given the nodes that the pods may run on. None means that none may
+	// or, where nodes are not readable, that they are unknown.
 	Check(ctx context.Context, c Candidate, nodes []*corev1.Node) Verdict
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -23,12 +25,20 @@ type leader struct {
 	book    *book
 	queue   workqueue.TypedRateLimitingInterface[Environment]
 	stop    context.CancelCauseFunc
+	turns   *turns
+	canaries
 
 	mu sync.Mutex
 	// sent is the generation that our own last patch gave a workload. What the
 	// watch tells of an earlier one is out of date.
-	sent   map[Environment]int64
+	sent   map[Environment]sent
 	clocks map[Environment]progressClock
+}
+
+// sent is what a patch made of a workload.
+type sent struct {
+	uid        string
+	generation int64
 }
 
 // progressClock tells for how long nothing has moved.
@@ -59,7 +69,25 @@ func (l *leader) handle() error {
 			return err
 		}
 	}
-	return nil
+	_, err := l.cluster.nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { l.nodeChanged(nil, obj) },
+		UpdateFunc: func(was, obj any) { l.nodeChanged(was, obj) },
+	})
+	return err
+}
+
+// nodeChanged has what is held looked at again where a node has become another.
+// Its signs of life are no change.
+func (l *leader) nodeChanged(was, obj any) {
+	before, _ := was.(*corev1.Node)
+	now, ok := obj.(*corev1.Node)
+	if !ok || before != nil && reflect.DeepEqual(before.Labels, now.Labels) && reflect.DeepEqual(before.Annotations, now.Annotations) &&
+		reflect.DeepEqual(before.Spec, now.Spec) && reflect.DeepEqual(before.Status.Allocatable, now.Status.Allocatable) && ready(before) == ready(now) {
+		return
+	}
+	for _, e := range l.book.held() {
+		l.queue.Add(e)
+	}
 }
 
 func (l *leader) changed(obj any) {
@@ -107,6 +135,9 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	if fault != nil {
 		return 0, l.observe(ctx, Standing{Environment: e, UID: w.uid, Track: w.annotations[TrackAnnotation], State: Faulty, Reason: fault.Error()})
 	}
+	if last := l.book.entry(e).last; last != nil && (last.State == Rolling || last.State == RollingBack) && w.lasting() {
+		l.turns.has(e)
+	}
 	for range longestWay {
 		if l.outOfDate(w) {
 			return 0, nil // the watch is about to tell more
@@ -121,7 +152,8 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 			workload: w, adoption: adoption, target: goal, last: found.last,
 			resumed: found.standing != nil && found.standing.Resumed,
 		}
-		f.trouble = worst(l.podsWith(w, adoption))
+		with, others := l.pods(w, adoption)
+		f.trouble, f.others = worst(with), others
 		f.still = l.still(f)
 		s := decide(f)
 		after, moved, err := l.do(ctx, &f, s)
@@ -134,8 +166,6 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		}
 		standing := f.standing(waiting)
 		standing.Repository = url
-		// What was to be resumed is, once there is nothing that it could mean.
-		standing.Resumed = standing.Resumed && standing.State != Healthy
 		return after, l.observe(ctx, standing)
 	}
 	return time.Second, nil
@@ -158,11 +188,8 @@ func (l *leader) repository(a *adoption) (url string, known bool) {
 func (l *leader) outOfDate(w *workload) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.generation >= l.sent[w.Environment] {
-		delete(l.sent, w.Environment)
-		return false
-	}
-	return true
+	s, ok := l.sent[w.Environment]
+	return ok && s.uid == w.uid && w.generation < s.generation
 }
 
 // target is what an environment should run: what it is pinned to, or the newest
@@ -197,17 +224,23 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 	return t, "", nil
 }
 
-// podsWith are the pods that run what the workload is to run now.
-func (l *leader) podsWith(w *workload, a *adoption) []*corev1.Pod {
+// pods are those that run what the workload is to run now, and how many others
+// it still has.
+func (l *leader) pods(w *workload, a *adoption) (with []*corev1.Pod, others int) {
 	now := w.managed(a)
-	return slices.DeleteFunc(l.cluster.podsOf(w.Environment), func(p *corev1.Pod) bool {
-		for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
-			if image, ok := now[c.Name]; ok && image != c.Image {
-				return true
-			}
+	for _, p := range l.cluster.podsOf(w.Environment) {
+		differs := func(c corev1.Container) bool {
+			image, ok := now[c.Name]
+			return ok && image != c.Image
 		}
-		return false
-	})
+		switch {
+		case !slices.ContainsFunc(slices.Concat(p.Spec.InitContainers, p.Spec.Containers), differs):
+			with = append(with, p)
+		case p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed:
+			others++
+		}
+	}
+	return with, others
 }
 
 // still is for how long a rollout has not moved, by our own clock.
@@ -236,13 +269,24 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 			l.Log.Warn("cannot record a rollout", "environment", e, "error", err)
 			return 0, false, err
 		}
+		if f.last != nil && !f.last.State.Final() {
+			l.ended(*f.last) // superseded
+		}
+		l.book.resumed(begun.Environment)
 		l.book.setLast(begun)
 		l.Log.Info("rollout", "environment", e, "rollout", begun.ID, "commit", begun.Commit.Short(), "pinned", begun.Pinned)
 		return 0, true, nil
 	}
 	if s.admit {
-		if reason := l.admit(ctx, f); reason != "" {
-			return 0, false, l.advance(ctx, f, Held, reason)
+		reason, until, err := l.admit(ctx, f)
+		if err != nil {
+			return 0, false, err
+		}
+		if reason != "" {
+			if !until.IsZero() {
+				again = max(until.Sub(l.Now()), 0) + 10*time.Millisecond
+			}
+			return again, false, l.advance(ctx, f, Held, reason)
 		}
 	}
 	if s.patch != nil {
@@ -255,6 +299,11 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	}
 	if s.to == Rolling || s.to == RollingBack {
 		again = f.deadlineIn()
+		if s.to == RollingBack && f.last.State == RollingBack && s.patch == nil {
+			if err := l.unstick(ctx, f); err != nil {
+				return 0, false, l.refused(ctx, f, err)
+			}
+		}
 		if f.trouble.unplaced {
 			if err := l.makeWay(ctx, f); err != nil {
 				return 0, false, l.refused(ctx, f, err)
@@ -268,11 +317,12 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	return again, before != s.to || s.patch != nil, nil
 }
 
-// deadlineIn is when a rollout that does not move is to be looked at again.
+// deadlineIn is when a rollout that does not move is to be looked at again; 0 is
+// never.
 func (f facts) deadlineIn() time.Duration {
-	deadline := f.adoption.deadline
-	if deadline == 0 {
-		deadline = f.workload.deadline
+	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
+	if deadline == 0 || f.workload.strategy.onDelete {
+		return 0
 	}
 	left := deadline - f.still
 	if f.workload.progress.failed != "" {
@@ -296,6 +346,9 @@ func (l *leader) advance(ctx context.Context, f *facts, to State, reason string)
 	}
 	f.last = &now
 	l.book.setLast(now)
+	if now.State.Final() {
+		l.ended(now)
+	}
 	return nil
 }
 
@@ -339,7 +392,7 @@ func (l *leader) took(f *facts, w *workload) {
 	f.workload = w
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent[w.Environment] = w.generation
+	l.sent[w.Environment] = sent{w.uid, w.generation}
 }
 
 // makeWay has old pods go first where no device is free for new ones.
@@ -348,8 +401,8 @@ func (l *leader) makeWay(ctx context.Context, f *facts) error {
 		return nil
 	}
 	nodes, pods := listed[*corev1.Node](l.cluster.nodes), listed[*corev1.Pod](l.cluster.pods...)
-	if len(l.Namespaces) > 0 {
-		nodes = nil // pods of other namespaces are not seen: what is free is not known
+	if !l.cluster.allPods {
+		nodes = nil // what is free is not known
 	}
 	way, why := f.workload.way(nodes, pods, f.trouble.unplaced)
 	if way != NoSurge {
@@ -368,6 +421,26 @@ func (l *leader) makeWay(ctx context.Context, f *facts) error {
 	return nil
 }
 
+// unstick removes the pods that never became ready of a StatefulSet that goes
+// back: its controller waits for them for ever before it replaces them.
+func (l *leader) unstick(ctx context.Context, f *facts) error {
+	if f.workload.Kind != StatefulSet || f.workload.strategy.onDelete {
+		return nil
+	}
+	failed := f.last.goal(to)
+	for _, pod := range l.cluster.podsOf(f.workload.Environment) {
+		if pod.DeletionTimestamp != nil || podReady(pod) || !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return failed[c.Name] == c.Image }) {
+			continue
+		}
+		only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}
+		if err := l.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, only); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("remove pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		l.Log.Info("removed a pod that never became ready", "environment", f.workload.Environment, "pod", pod.Name)
+	}
+	return nil
+}
+
 // tidy gives the workload its own strategy back once nothing is under way.
 func (l *leader) tidy(ctx context.Context, f *facts) error {
 	if _, ours := f.workload.annotations[strategyAnnotation]; !ours || f.last != nil && !f.last.State.Final() {
@@ -379,11 +452,6 @@ func (l *leader) tidy(ctx context.Context, f *facts) error {
 	}
 	l.took(f, w)
 	return nil
-}
-
-// admit says why a rollout may not begin now; empty if it may.
-func (l *leader) admit(ctx context.Context, f *facts) string {
-	return ""
 }
 
 // observe records where an environment stands, if that is news.
@@ -409,6 +477,10 @@ func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
 		return err
 	}
 	l.Log.Info("environment is gone", "environment", e, "why", reason)
+	last := l.book.entry(e).last
 	l.book.forget(e)
+	if last != nil {
+		l.ended(*last)
+	}
 	return nil
 }

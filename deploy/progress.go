@@ -45,6 +45,7 @@ func viewStatefulSet(s *appsv1.StatefulSet) *workload {
 	want := w.replicas
 	if rolling := s.Spec.UpdateStrategy.RollingUpdate; rolling != nil {
 		want -= min(want, or(rolling.Partition, 0))
+		w.partial = want < w.replicas
 	}
 	w.strategy.onDelete = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
 	st := s.Status

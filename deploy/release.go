@@ -20,6 +20,21 @@ type Release struct {
 	Recorded time.Time `json:"recorded"`
 	// Images by layer: PATH@DIGEST, the path below the registry's prefix.
 	Images map[layers.Name]string `json:"images"`
+	// Parents by layer: the layer of the release that its image stands on. One
+	// that stands on an image from outside has none.
+	Parents map[layers.Name]layers.Name `json:"parents,omitempty"`
+}
+
+// base is the lowest layer that a layer's image stands on.
+func (r Release) base(layer layers.Name) layers.Name {
+	for range len(r.Parents) + 1 { // labels, which anybody can write, could make a circle
+		parent, ok := r.Parents[layer]
+		if !ok {
+			break
+		}
+		layer = parent
+	}
+	return layer
 }
 
 // digestOf is the digest that a reference ends in; empty if it is pinned to

@@ -25,6 +25,9 @@ const (
 	TrackAnnotation      = prefix + "track"
 	RepositoryAnnotation = prefix + "repository"
 	DriftAnnotation      = prefix + "drift"
+	// CanaryAnnotation is "true" for the environment that gets a release first,
+	// before the others on the same base, and "false" for one that does not wait.
+	CanaryAnnotation = prefix + "canary"
 	// DeadlineAnnotation is how long a rollout may make no progress, such as 10m.
 	DeadlineAnnotation = prefix + "progress-deadline"
 
@@ -47,6 +50,7 @@ type workload struct {
 	replicas int32
 	strategy strategy
 	paused   bool
+	partial  bool // some pods are to stay as they are
 	progress progress
 	// deadline is how long it may make no progress; 0 is for ever.
 	deadline time.Duration
@@ -124,6 +128,7 @@ type adoption struct {
 	track      Track
 	layers     map[string]layers.Name // by container
 	correct    bool
+	canary     string
 	deadline   time.Duration // 0 if none is given
 }
 
@@ -164,6 +169,11 @@ func (w *workload) adopted() (*adoption, error) {
 		a.correct = true
 	default:
 		faults = append(faults, fmt.Sprintf("%s is %q: take report or correct", DriftAnnotation, policy))
+	}
+	switch a.canary = w.annotations[CanaryAnnotation]; a.canary {
+	case "", "true", "false":
+	default:
+		faults = append(faults, fmt.Sprintf("%s is %q: take true or false", CanaryAnnotation, a.canary))
 	}
 	if text := w.annotations[DeadlineAnnotation]; text != "" {
 		deadline, err := time.ParseDuration(text)

@@ -21,12 +21,16 @@ func (s *Store) Releases(ctx context.Context, url string, refs []layers.Ref, tag
 	releases, err := read(ctx, s, func(row pgx.CollectableRow) (r deploy.Release, err error) {
 		var ref string
 		r.Repository = url
-		err = row.Scan(&ref, &r.Run, &r.Commit, &r.Recorded, &r.Images)
+		err = row.Scan(&ref, &r.Run, &r.Commit, &r.Recorded, &r.Images, &r.Parents)
 		r.Ref = decodeRef(ref)
 		return r, err
 	}, `select f.name, r.id, s.commit, r.finished, (
 			select coalesce(jsonb_object_agg(si.layer, i.repository || '@' || i.digest), '{}')
-			from snapshot_images si join images i on i.id = si.image where si.snapshot = s.id and i.lost_at is null)
+			from snapshot_images si join images i on i.id = si.image where si.snapshot = s.id and i.lost_at is null), (
+			select coalesce(jsonb_object_agg(si.layer, pl.layer), '{}')
+			from snapshot_images si join images i on i.id = si.image
+			join (snapshot_images pl join images pi on pi.id = pl.image) on pl.snapshot = s.id and pi.digest = i.base_image_digest
+			where si.snapshot = s.id and pl.layer <> si.layer)
 		from repositories g join refs f on f.repository = g.id
 		cross join lateral (
 			select id, snapshot, finished from runs

@@ -37,7 +37,8 @@ func TestReleases(t *testing.T) {
 		commits := map[layers.Ref]layers.Commit{}
 		for _, r := range must[[]deploy.Release](t)(s.Releases(t.Context(), labURL, refs, tags)) {
 			commits[r.Ref] = r.Commit
-			if !strings.HasPrefix(r.Images["bert"], "registry.example/lab/bert@sha256:") || r.Run == 0 || r.Recorded.IsZero() {
+			if !strings.HasPrefix(r.Images["bert"], "registry.example/lab/bert@sha256:") || r.Run == 0 || r.Recorded.IsZero() ||
+				r.Parents["bert"] != "torch" || r.Parents["torch"] != "os" || len(r.Parents) != 3 {
 				t.Errorf("the release is %+v", r)
 			}
 		}

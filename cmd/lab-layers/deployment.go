@@ -29,12 +29,16 @@ type deployFlags struct {
 	kubeconfig string
 	namespaces []string
 	registry   string
+	parallel   int
+	canary     bool
 }
 
 func (f *deployFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "cluster whose annotated workloads are rolled to new images: a kubeconfig file, or in-cluster for the agent's own service account (default: none)")
 	cmd.Flags().StringSliceVar(&f.namespaces, "namespaces", nil, "namespaces whose workloads are looked after (default: all)")
 	cmd.Flags().StringVar(&f.registry, "deploy-registry", "", "the registry as nodes reach it, as HOST or HOST/PREFIX, if they do by another name")
+	cmd.Flags().IntVar(&f.parallel, "rollouts", 50, "rollouts that go on side by side; 0 is no limit")
+	cmd.Flags().BoolVar(&f.canary, "canary", true, "of the environments on a base have one get a release first, and the others only once it is healthy")
 }
 
 // client speaks with the cluster; nil if there is none.
@@ -79,7 +83,7 @@ func (f *deployFlags) engine(s *stack, repositories map[string]string, log *slog
 	}
 	return &deploy.Engine{
 		Client: client, Store: s.store, Repositories: repositories, Registry: registry, Namespaces: f.namespaces,
-		Now: time.Now, Log: log,
+		Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
 	}, nil
 }
 

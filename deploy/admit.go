@@ -1,0 +1,74 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// admit says why a rollout may not begin now; empty if it may. until is when
+// that may change by itself. What a person pinned, or had resumed, waits for its
+// turn alone.
+func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time.Time, err error) {
+	if !f.last.Pinned && !f.resumed {
+		if reason, until = l.gates(ctx, f); reason != "" {
+			return reason, until, nil
+		}
+		if reason, err = l.waitsForCanary(ctx, f); reason != "" || err != nil {
+			return reason, time.Time{}, err
+		}
+	}
+	if !f.workload.lasting() || l.turns.take(f.workload.Environment) {
+		return "", time.Time{}, nil
+	}
+	return fmt.Sprintf("waits for its turn: %d rollouts go on at once", l.Parallel), time.Time{}, nil
+}
+
+// lasting reports whether a rollout takes its own time, and not that of people
+// or of a timetable.
+func (w *workload) lasting() bool { return w.Kind != CronJob && !w.strategy.onDelete }
+
+// gates asks the gates. The first that refuses has the last word.
+func (l *leader) gates(ctx context.Context, f *facts) (reason string, until time.Time) {
+	if len(l.Gates) == 0 {
+		return "", time.Time{}
+	}
+	pod := &corev1.Pod{ObjectMeta: f.workload.template.ObjectMeta, Spec: f.workload.template.Spec}
+	nodes := slices.DeleteFunc(listed[*corev1.Node](l.cluster.nodes), func(n *corev1.Node) bool { return !mayRun(pod, n) })
+	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
+	for _, gate := range l.Gates {
+		for _, i := range f.last.Images {
+			v := gate.Check(ctx, Candidate{
+				Environment: f.workload.Environment, Container: i.Container, Layer: i.Layer, Image: i.To,
+				Template: f.workload.template, Annotations: f.workload.annotations,
+			}, nodes)
+			switch v.Answer {
+			case Refuse:
+				return oneLine(v.Reason), v.Until
+			case Warn, Unknown:
+				l.Log.Warn("a gate lets a rollout begin all the same", "environment", f.workload.Environment, "answer", v.Answer, "reason", v.Reason)
+			}
+		}
+	}
+	return "", time.Time{}
+}
+
+// ended has those look again who waited for a rollout to end.
+func (l *leader) ended(r Rollout) {
+	for _, e := range l.turns.done(r.Environment) {
+		l.queue.Add(e)
+	}
+	if l.Canary && l.canaries.is(r.Environment) {
+		for _, e := range l.book.held() {
+			l.queue.Add(e)
+		}
+	}
+}
+
+// sorted are the containers of images, in order.
+func (a Images) sorted() []string { return slices.Sorted(maps.Keys(a)) }

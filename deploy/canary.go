@@ -1,0 +1,174 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/lab-layers/lab-layers/layers"
+)
+
+// group is the environments that one release brings images on one base.
+type group struct {
+	repository string
+	ref        layers.Ref
+	run        int64
+	base       layers.Name
+}
+
+// canaries are the environments that were chosen to get a release first.
+type canaries struct {
+	mu     sync.Mutex
+	chosen map[group]Environment
+}
+
+// forget has canaries chosen anew.
+func (c *canaries) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.chosen)
+}
+
+func (c *canaries) drop(g group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.chosen, g)
+}
+
+func (c *canaries) get(g group) (Environment, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.chosen[g]
+	return e, ok
+}
+
+func (c *canaries) set(g group, e Environment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.chosen[g] = e
+}
+
+// is reports whether an environment was chosen.
+func (c *canaries) is(e Environment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, chosen := range c.chosen {
+		if chosen == e {
+			return true
+		}
+	}
+	return false
+}
+
+// waitsForCanary says why an environment has to wait for another one to get the
+// release first; empty if it has not.
+func (l *leader) waitsForCanary(ctx context.Context, f *facts) (string, error) {
+	if !l.Canary || f.adoption.canary == "false" {
+		return "", nil
+	}
+	m, err := l.member(ctx, f.workload.Environment)
+	if err != nil || m == nil {
+		return "", err
+	}
+	canary, chosen := l.canaries.get(m.group)
+	if !chosen {
+		if canary, err = l.choose(ctx, m.group, f.workload.Environment); err != nil {
+			return "", err
+		}
+		l.canaries.set(m.group, canary)
+	}
+	if canary == f.workload.Environment {
+		return "", nil
+	}
+	last := l.book.entry(canary).last
+	ours := last != nil && last.Ref == m.group.ref && last.Run == m.group.run && last.Repository == m.group.repository
+	switch {
+	case ours && last.State == Healthy:
+		return "", nil
+	case ours && (last.State == Failed || last.State == RolledBack || last.State == RollingBack):
+		return fmt.Sprintf("%s got the release first and failed: %s", canary, last.Reason), nil
+	case ours && !last.State.Final(), last == nil:
+		return fmt.Sprintf("waits for %s, which gets the release first", canary), nil
+	}
+	// It has nothing to do any more: there may be another now.
+	l.canaries.drop(m.group)
+	next, err := l.choose(ctx, m.group, f.workload.Environment)
+	if err != nil || next == canary || next == f.workload.Environment {
+		return "", err
+	}
+	l.canaries.set(m.group, next)
+	return fmt.Sprintf("waits for %s, which gets the release first", next), nil
+}
+
+// member is an environment in a group.
+type member struct {
+	group
+	// fit is false for one that tells little as a canary.
+	fit bool
+	// wanted is true for one that people chose.
+	wanted bool
+}
+
+// member finds the group that an environment gets a release with; nil if it gets
+// none.
+func (l *leader) member(ctx context.Context, e Environment) (*member, error) {
+	w := l.cluster.workload(e)
+	if w == nil {
+		return nil, nil
+	}
+	a, fault := w.adopted()
+	if a == nil || fault != nil || a.canary == "false" {
+		return nil, nil
+	}
+	url, known := l.repository(a)
+	found := l.book.entry(e)
+	if !known || found.pin != nil {
+		return nil, nil
+	}
+	goal, _, err := l.target(ctx, w, a, url, found)
+	if err != nil || goal == nil {
+		return nil, err
+	}
+	release, err := l.book.newest(ctx, l.Store, url, a.track)
+	if err != nil || release == nil {
+		return nil, err
+	}
+	f := facts{workload: w, adoption: a, target: goal, last: found.last}
+	last := found.last
+	goes := last != nil && last.UID == w.uid && last.Ref == goal.ref && last.Run == goal.run && last.State != Superseded
+	if !goes && (w.managed(a).same(goal.images) || f.blocked() || f.drift() != "" && !a.correct) {
+		return nil, nil
+	}
+	return &member{
+		group:  group{url, goal.ref, goal.run, release.base(a.layers[w.managed(a).sorted()[0]])},
+		fit:    w.lasting() && w.replicas > 0,
+		wanted: a.canary == "true",
+	}, nil
+}
+
+// choose finds the canary of a group: one that people chose, else one that tells
+// most, else the first by name. Who asks is a member.
+func (l *leader) choose(ctx context.Context, g group, asks Environment) (Environment, error) {
+	best, rank := asks, -1
+	for _, e := range l.cluster.environments() {
+		m, err := l.member(ctx, e)
+		if err != nil {
+			return asks, err
+		}
+		if m == nil || m.group != g {
+			continue
+		}
+		r := 0
+		if m.fit {
+			r = 1
+		}
+		if m.wanted {
+			r = 2
+		}
+		if r > rank || r == rank && strings.Compare(e.String(), best.String()) < 0 {
+			best, rank = e, r
+		}
+	}
+	return best, nil
+}
