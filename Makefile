@@ -17,6 +17,9 @@ setup: ## Install what is missing, or say what to install
 build: ## Build lab-layers, buildkitd and buildctl into bin/
 	$(GO) build -o bin/ ./cmd/... github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl
 
+cluster: ## Build the Kubernetes of the tests into bin/cluster (minutes, once)
+	@deploy/cluster/build
+
 demo: setup build ## Push a sample lab to an agent and watch what it builds
 	@testdata/demo.sh bin .demo
 
@@ -24,7 +27,7 @@ torch: setup build ## Build the sample lab on Debian with PyTorch (minutes, 3 GB
 	@PACKAGES=mmdebstrap ./.ci/setup
 	@testdata/torch.sh bin .torch
 
-test: setup build ## Run every test with the race detector
+test: setup build cluster ## Run every test with the race detector
 	$(GO) test -race -timeout 15m ./...
 
 bench: setup build ## Measure beside the bare tools, as ratios
@@ -45,4 +48,4 @@ lint: ## go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-.PHONY: help setup build demo torch test bench soak lint
+.PHONY: help setup build cluster demo torch test bench soak lint

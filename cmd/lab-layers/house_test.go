@@ -21,6 +21,7 @@ pipeline/cuda:
 pipeline/inventory: layers pipeline pipeline/cuda
 deploy: layers
 deploy/calendar:
+deploy/clustertest: pipeline/child
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda
 deploy/gpu/probe: deploy/gpu
