@@ -14,7 +14,7 @@ type ObjectID string
 func ParseObjectID(s string) (ObjectID, error) {
 	raw, err := hex.DecodeString(s)
 	if err != nil || (len(raw) != 20 && len(raw) != 32) {
-		return "", fmt.Errorf("parse object id %q: want 40 or 64 hexadecimal digits", s)
+		return "", fmt.Errorf("parse object id %.80q: want 40 or 64 hexadecimal digits", s)
 	}
 	return ObjectID(raw), nil
 }

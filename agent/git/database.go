@@ -63,7 +63,7 @@ func (d *database) add(dir string, depth int) error {
 		return fmt.Errorf("open %s: too many alternate object directories", dir)
 	}
 	d.dirs = append(d.dirs, dir)
-	file, err := os.Open(filepath.Join(dir, "info", "alternates"))
+	file, err := openFile(filepath.Join(dir, "info", "alternates"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {

@@ -71,7 +71,7 @@ func findLayout(dir string) (layout, error) {
 }
 
 func readPath(name string) (string, error) {
-	file, err := os.Open(name)
+	file, err := openFile(name)
 	if err != nil {
 		return "", err
 	}
@@ -90,7 +90,7 @@ func absolute(dir, to string) string {
 // checkFormat refuses the repository formats that this package does not read
 // (git-scm.com/docs/gitrepository-layout, extensions).
 func (l layout) checkFormat() error {
-	file, err := os.Open(filepath.Join(l.commonDir, "config"))
+	file, err := openFile(filepath.Join(l.commonDir, "config"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {

@@ -36,7 +36,7 @@ func (o *looseObject) close() {
 }
 
 func openLoose(name string) (*looseObject, error) {
-	file, err := os.Open(name)
+	file, err := openFile(name)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (p *pack) open() (*os.File, error) {
 	if p.file != nil {
 		return p.file, nil
 	}
-	file, err := os.Open(p.name)
+	file, err := openFile(p.name)
 	if err != nil {
 		return nil, err
 	}

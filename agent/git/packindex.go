@@ -33,12 +33,15 @@ type packIndex struct {
 type indexBucket struct{ ids, offsets []byte }
 
 const (
+	// maxBucket bounds the ids that begin with one byte. A file with holes may
+	// claim any number and take no space.
+	maxBucket   = 1 << 22
 	indexHeader = 8
 	indexIDs    = indexHeader + 256*4
 )
 
 func openPackIndex(name string) (*packIndex, error) {
-	file, err := os.Open(name)
+	file, err := openFile(name)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +66,9 @@ func (x *packIndex) readFanout() error {
 		x.fanout[i] = binary.BigEndian.Uint32(head[indexHeader+4*i:])
 		if x.fanout[i] < last {
 			return fmt.Errorf("%w: fan-out table falls", errDamaged)
+		}
+		if x.fanout[i]-last > maxBucket {
+			return fmt.Errorf("%w: more than %d ids begin with one byte", errDamaged, maxBucket)
 		}
 		last = x.fanout[i]
 	}

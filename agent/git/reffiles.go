@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -185,7 +186,12 @@ func (r *refFiles) readPacked() error {
 	if info.Size() > maxAdvertised {
 		return fmt.Errorf("read %s: it has %d bytes, at most %d are read", name, info.Size(), maxAdvertised)
 	}
-	data, err := os.ReadFile(name)
+	file, err := openFile(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxAdvertised))
 	if err != nil {
 		return err
 	}

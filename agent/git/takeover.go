@@ -50,7 +50,7 @@ func (d tempDir) linkOrCopy(ctx context.Context, from, to string) error {
 }
 
 func (d tempDir) copyFile(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
+	in, err := openFile(from)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,5 +52,29 @@ func TestHostileWorkingDirectory(t *testing.T) {
 				t.Errorf("outside there is %q, %v", text, err)
 			}
 		})
+	}
+}
+
+// TestSecondSignal holds that a command which waits for what does not come, and
+// takes no notice of one signal, is ended by the next.
+func TestSecondSignal(t *testing.T) {
+	l := newLab(t)
+	p := newProgram(l)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	l.check(unix.Mkfifo(pipe, 0o600))
+	cmd := exec.Command(p.binary, "validate", "--repo", l.dir, "--config", pipe)
+	l.check(cmd.Start())
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits for its reader
+	l.check(err)
+	defer writer.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+		select {
+		case <-ended:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
