@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -91,8 +92,16 @@ func packOf(req *packp.UploadPackRequest, answer io.Reader) io.Reader {
 	return answer
 }
 
-// errSilent says that a remote stopped answering.
-var errSilent = errors.New("the remote sent nothing")
+var (
+	// errSilent says that a remote stopped answering.
+	errSilent = errors.New("the remote sent nothing")
+	// errSlow says that a remote answers so slowly that it will not end.
+	errSlow = errors.New("the remote is too slow")
+)
+
+// leastRate is how many bytes a second a remote is to send once it has used up
+// its patience.
+const leastRate = 100_000
 
 // errTooMuch says that a remote sent more than it may.
 var errTooMuch = errors.New("the remote sent too much")
@@ -124,28 +133,43 @@ func (g *guarded) Read(p []byte) (int, error) {
 	}
 	n, err := g.Reader.Read(p[:min(int64(len(p)), g.left)])
 	g.left -= int64(n)
-	g.guard.alarm.reset()
+	g.guard.alarm.reset(n)
 	return n, err
 }
 
-// alarm cancels a context when it is not reset for a while.
+// alarm cancels a context when nothing comes for a while, or so little that who
+// waits for it would wait for days.
 type alarm struct {
-	timer *time.Timer
-	after time.Duration
+	silent, slow *time.Timer
+	limits       Limits
+	began        time.Time
+	came         atomic.Int64 // bytes
 }
 
 // withAlarm returns a context that is cancelled with errSilent when the alarm
-// is not reset; stop ends both.
-func withAlarm(ctx context.Context, after time.Duration) (context.Context, *alarm, func()) {
+// is not reset, or with errSlow when that is for too few bytes; stop ends both.
+func withAlarm(ctx context.Context, limits Limits) (context.Context, *alarm, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(after, func() { cancel(fmt.Errorf("%w for %s", errSilent, after)) })
-	return ctx, &alarm{timer, after}, func() {
-		timer.Stop()
+	a := &alarm{limits: limits, began: time.Now()}
+	a.silent = time.AfterFunc(limits.Silence, func() { cancel(fmt.Errorf("%w for %s", errSilent, limits.Silence)) })
+	a.slow = time.AfterFunc(limits.Patience, func() {
+		cancel(fmt.Errorf("%w: %d bytes came in %s", errSlow, a.came.Load(), time.Since(a.began).Round(time.Second)))
+	})
+	return ctx, a, func() {
+		a.stop()
 		cancel(nil)
 	}
 }
 
-func (a *alarm) reset() { a.timer.Reset(a.after) }
+// reset is called when bytes have come.
+func (a *alarm) reset(n int) {
+	a.silent.Reset(a.limits.Silence)
+	came := a.came.Add(int64(n))
+	a.slow.Reset(time.Until(a.began.Add(a.limits.Patience + time.Duration(came)*time.Second/leastRate)))
+}
 
 // stop is for when nothing more is expected of the remote.
-func (a *alarm) stop() { a.timer.Stop() }
+func (a *alarm) stop() {
+	a.silent.Stop()
+	a.slow.Stop()
+}

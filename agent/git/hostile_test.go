@@ -10,6 +10,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,6 +116,24 @@ func TestSilentRemote(t *testing.T) {
 				t.Errorf("fetch: %v", err)
 			}
 		})
+	}
+}
+
+// TestTricklingRemote holds that a remote which sends a byte now and then, as if
+// it were slow, does not keep who fetches from it.
+func TestTricklingRemote(t *testing.T) {
+	addr := listen(t, func(conn net.Conn) {
+		_, err := io.WriteString(conn, "00a5") // of a packet that does not come
+		for tick := time.Tick(time.Millisecond); err == nil; <-tick {
+			_, err = io.WriteString(conn, "0")
+		}
+	})
+	m, err := Open(t.Context(), t.TempDir(), Remote{URL: "git://" + addr + "/repo"}, Limits{Patience: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Fetch(t.Context(), "refs/heads/main", layers.Commit(strings.Repeat("1", 40))); !errors.Is(err, errSlow) {
+		t.Errorf("fetch: %v", err)
 	}
 }
 
@@ -304,5 +325,40 @@ func TestNoSecretInErrors(t *testing.T) {
 				t.Errorf("an error shows a secret: %v", err)
 			}
 		}
+	}
+}
+
+// TestRedirectedCredentials holds that a remote which sends us elsewhere, be it
+// another port of its host, does not have our password or token go there.
+func TestRedirectedCredentials(t *testing.T) {
+	r := newRepo(t)
+	commit := r.commit("one", "file", "text")
+	bare := r.bare()
+	backend := &cgi.Handler{Path: "/usr/bin/git", Args: []string{"http-backend"}, Stderr: io.Discard,
+		Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(bare.dir), "GIT_HTTP_EXPORT_ALL=1"}}
+	asked := make(chan string, 100)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		asked <- req.Method
+		if sent := req.Header.Get("Authorization"); sent != "" {
+			t.Errorf("%s %s has %q", req.Method, req.URL, sent)
+		}
+		backend.ServeHTTP(w, req)
+	}))
+	defer other.Close()
+	for _, status := range []int{301, 302, 307, 308} {
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, other.URL+req.URL.RequestURI(), status)
+		}))
+		for _, remote := range []Remote{{Token: "hushhush"}, {Username: "lab", Password: "hushhush"}} {
+			remote.URL = front.URL + "/" + filepath.Base(bare.dir)
+			m := openMirror(t, remote)
+			if err := m.Fetch(t.Context(), "refs/heads/main", commit); err != nil {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		front.Close()
+	}
+	if len(asked) == 0 {
+		t.Error("nobody went elsewhere: this test would prove nothing")
 	}
 }

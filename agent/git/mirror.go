@@ -25,6 +25,9 @@ type Limits struct {
 	Object int64
 	// Silence is how long a remote may send nothing: one minute.
 	Silence time.Duration
+	// Patience is how long a conversation may take, besides ten seconds for each
+	// megabyte that comes: five minutes.
+	Patience time.Duration
 	// Refused is told the ref names of an answer that were left out because
 	// git does not allow them. It may be nil.
 	Refused func(names []string)
@@ -39,6 +42,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Silence <= 0 {
 		l.Silence = time.Minute
+	}
+	if l.Patience <= 0 {
+		l.Patience = 5 * time.Minute
 	}
 	return l
 }

@@ -23,7 +23,7 @@ type talk struct {
 // converse talks with the remote. When the context or the alarm ended it, the
 // error is that cause alone.
 func (m *Mirror) converse(ctx context.Context, do func(context.Context, *talk) error) error {
-	ctx, alarm, stop := withAlarm(ctx, m.limits.Silence)
+	ctx, alarm, stop := withAlarm(ctx, m.limits)
 	defer stop()
 	from, err := m.from.withToken()
 	if err != nil {
