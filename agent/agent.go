@@ -63,7 +63,9 @@ func (a *Agent) Serve(ctx context.Context) error {
 	defer listening.Wait()
 	defer deafen()
 	for _, source := range a.Sources {
-		group.Go(func() { a.watch(open, source) })
+		looked := make(chan struct{})
+		group.Go(func() { a.watch(open, source, sync.OnceFunc(func() { close(looked) })) })
+		group.Go(func() { a.inspectOnce(open, source, looked) })
 	}
 	a.hang()
 	group.Go(func() { a.heed(open) })
@@ -105,10 +107,11 @@ func signal(c chan struct{}) {
 	}
 }
 
-// watch looks at one repository again and again.
-func (a *Agent) watch(ctx context.Context, source Source) {
+// watch looks at one repository again and again; seen is called when that has
+// gone well.
+func (a *Agent) watch(ctx context.Context, source Source, seen func()) {
 	bell := a.bell(source.URL())
-	failures, inspected := 0, false
+	failures := 0
 	for ctx.Err() == nil {
 		bell.begin()
 		runs, err := a.look(ctx, source)
@@ -116,15 +119,13 @@ func (a *Agent) watch(ctx context.Context, source Source) {
 		if ctx.Err() == nil {
 			a.Progress.look(source.URL(), err)
 		}
-		if err == nil && !inspected {
-			err = a.Inspect(ctx, source)
-			inspected = err == nil
-		}
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err == nil:
+			seen()
+			failures = 0
+		case ctx.Err() == nil:
 			failures++
 			a.Log.Warn("cannot look after the repository", "repository", source.URL(), "error", err, "failures", failures)
-		} else {
-			failures = 0
 		}
 		// Jitter keeps many repositories from being asked in one moment.
 		pause := backoff(a.Interval, failures)

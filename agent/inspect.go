@@ -56,6 +56,25 @@ func (a *Agent) Inspect(ctx context.Context, source Source) error {
 	return errors.Join(errs...)
 }
 
+// inspectOnce inspects a repository when it was looked at, beside the looks that
+// follow: where there are thousands of refs that takes a while.
+func (a *Agent) inspectOnce(ctx context.Context, source Source, looked <-chan struct{}) {
+	select {
+	case <-looked:
+	case <-ctx.Done():
+	}
+	for failures := 1; ctx.Err() == nil; failures++ {
+		err := a.Inspect(ctx, source)
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			a.Log.Warn("cannot inspect the repository's images", "repository", source.URL(), "error", err, "failures", failures)
+		}
+		wait(ctx, backoff(a.Interval, failures), nil)
+	}
+}
+
 // inspected is a commit's snapshot, nil if there is none, and whether the
 // registry has all of it. What was never there cannot be lost.
 type inspected struct {

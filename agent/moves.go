@@ -52,11 +52,12 @@ type Trunk struct {
 
 // FindTrunk finds it among the refs as they were last seen.
 func FindTrunk(ctx context.Context, store Store, repository RepositoryID) (Trunk, error) {
-	refs, err := store.Refs(ctx, repository)
+	names := []layers.Ref{mainRef, masterRef}
+	refs, err := store.Refs(ctx, repository, names...)
 	if err != nil {
 		return Trunk{}, err
 	}
-	for _, ref := range []layers.Ref{mainRef, masterRef} {
+	for _, ref := range names {
 		if commit, ok := refs[ref]; ok {
 			return Trunk{ref, commit}, nil
 		}

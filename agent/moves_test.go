@@ -54,7 +54,9 @@ type refsOnly struct {
 	refs refs
 }
 
-func (s refsOnly) Refs(context.Context, RepositoryID) (refs, error) { return s.refs, nil }
+func (s refsOnly) Refs(context.Context, RepositoryID, ...layers.Ref) (refs, error) {
+	return s.refs, nil
+}
 
 func TestFindTrunk(t *testing.T) {
 	for _, c := range []struct {

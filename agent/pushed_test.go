@@ -22,7 +22,7 @@ type standing struct {
 	queued []Move
 }
 
-func (s *standing) Refs(context.Context, RepositoryID) (refs, error) {
+func (s *standing) Refs(context.Context, RepositoryID, ...layers.Ref) (refs, error) {
 	return refs{"refs/heads/main": "a"}, nil
 }
 

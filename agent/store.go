@@ -17,8 +17,9 @@ type Store interface {
 	// Repository returns the id for a URL, making a row for a new one. The URL
 	// carries no credentials.
 	Repository(ctx context.Context, url string) (RepositoryID, error)
-	// Refs returns where each ref of a repository was last seen.
-	Refs(ctx context.Context, repository RepositoryID) (map[layers.Ref]layers.Commit, error)
+	// Refs returns where each ref of a repository was last seen, or only those of
+	// some names: there may be many thousands.
+	Refs(ctx context.Context, repository RepositoryID, names ...layers.Ref) (map[layers.Ref]layers.Commit, error)
 	// Record writes moves, their runs and the refs' new places in one
 	// transaction, and returns the runs. A move whose Old is not where the ref
 	// was last seen is left out: another agent was faster. A deleted ref

@@ -16,12 +16,18 @@ import (
 type idle struct {
 	Store
 	runs atomic.Int64
+	tags chan error // lets an inspection go on
 }
 
-func (*idle) Repository(context.Context, string) (RepositoryID, error) { return 1, nil }
-func (*idle) Refs(context.Context, RepositoryID) (refs, error)         { return nil, nil }
-func (*idle) Tags(context.Context, RepositoryID) (map[layers.Ref][]Tag, error) {
-	return nil, nil
+func (*idle) Repository(context.Context, string) (RepositoryID, error)        { return 1, nil }
+func (*idle) Refs(context.Context, RepositoryID, ...layers.Ref) (refs, error) { return nil, nil }
+func (s *idle) Tags(ctx context.Context, _ RepositoryID) (map[layers.Ref][]Tag, error) {
+	select {
+	case err := <-s.tags:
+		return nil, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 func (*idle) Claim(context.Context, string, time.Duration, ...string) (*Run, error) {
 	return nil, nil
@@ -58,7 +64,7 @@ func (g *gate) Refs(ctx context.Context) (refs, error) {
 func served(t *testing.T, test func(*testing.T, *Agent, *gate)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{tell: make(chan error)}
-		a := &Agent{Store: &idle{}, Sources: []Source{g}, Interval: time.Hour, Log: slog.New(slog.DiscardHandler)}
+		a := &Agent{Store: &idle{tags: make(chan error)}, Sources: []Source{g}, Interval: time.Hour, Log: slog.New(slog.DiscardHandler)}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- a.Serve(ctx) }()
@@ -149,6 +155,45 @@ func TestWaitForALook(t *testing.T) {
 		}
 		if runs, err := a.WakeAndWait(t.Context(), "another"); runs != nil || err != nil {
 			t.Errorf("a repository that nobody watches: %v, %v", runs, err)
+		}
+	})
+}
+
+// TestLooksDuringAnInspection holds that pushes are seen while the images of a
+// repository are inspected, and that an inspection that fails is made again.
+func TestLooksDuringAnInspection(t *testing.T) {
+	served(t, func(t *testing.T, a *Agent, g *gate) {
+		store := a.Store.(*idle)
+		asked := func() bool {
+			synctest.Wait()
+			select {
+			case store.tags <- errors.New("no registry"):
+				return true
+			default:
+				return false
+			}
+		}
+		if asked() {
+			t.Error("it is inspected before it was looked at")
+		}
+		g.tell <- nil
+		for want := int64(2); want < 4; want++ { // the inspection goes on
+			a.Wake("watched")
+			synctest.Wait()
+			if got := g.asked.Load(); got != want {
+				t.Fatalf("%d looks, want %d", got, want)
+			}
+			g.tell <- nil
+		}
+		if !asked() || asked() {
+			t.Error("it is not inspected, or twice at a time")
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		store.tags <- nil
+		time.Sleep(2 * time.Hour)
+		if asked() {
+			t.Error("it is inspected again after it went well")
 		}
 	})
 }

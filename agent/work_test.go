@@ -31,7 +31,7 @@ func (c *claims) Claim(_ context.Context, _ string, _ time.Duration, urls ...str
 	return run, nil
 }
 
-func (c *claims) Refs(context.Context, RepositoryID) (map[layers.Ref]layers.Commit, error) {
+func (c *claims) Refs(context.Context, RepositoryID, ...layers.Ref) (map[layers.Ref]layers.Commit, error) {
 	return nil, nil
 }
 

@@ -34,9 +34,18 @@ func (s *Store) Repository(ctx context.Context, address string) (id agent.Reposi
 	return id, nil
 }
 
-// Refs returns where each ref of a repository was last seen.
-func (s *Store) Refs(ctx context.Context, repository agent.RepositoryID) (map[layers.Ref]layers.Commit, error) {
-	places, err := read(ctx, s, pgx.RowToStructByPos[place], "select repository, name, commit from refs where repository = $1", repository)
+// Refs returns where each ref of a repository was last seen, or only those of
+// some names.
+func (s *Store) Refs(ctx context.Context, repository agent.RepositoryID, names ...layers.Ref) (map[layers.Ref]layers.Commit, error) {
+	query, args := "select repository, name, commit from refs where repository = $1", []any{repository}
+	if len(names) > 0 {
+		var stored []string
+		for _, name := range names {
+			stored = append(stored, encodeRef(name))
+		}
+		query, args = query+" and name = any($2)", append(args, stored)
+	}
+	places, err := read(ctx, s, pgx.RowToStructByPos[place], query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("refs of repository %d: %w", repository, err)
 	}

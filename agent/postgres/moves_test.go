@@ -83,6 +83,10 @@ func TestRecord(t *testing.T) {
 		if !maps.Equal(refs, step.refs) {
 			t.Errorf("%s: the refs are %q", step.name, refs)
 		}
+		named := must[map[layers.Ref]layers.Commit](t)(s.Refs(t.Context(), repository, odd, "refs/heads/none"))
+		if got, there := named[odd]; len(named) > 1 || got != step.refs[odd] || there != (got != "") {
+			t.Errorf("%s: by name the refs are %q", step.name, named)
+		}
 	}
 	if n := count(t, s, "select count(*) from moves"); n != 6 {
 		t.Errorf("%d moves are recorded", n)

@@ -78,9 +78,9 @@ func (s watchedStore) Repository(ctx context.Context, url string) (agent.Reposit
 	return s.Store.Repository(ctx, url)
 }
 
-func (s watchedStore) Refs(ctx context.Context, id agent.RepositoryID) (map[layers.Ref]layers.Commit, error) {
+func (s watchedStore) Refs(ctx context.Context, id agent.RepositoryID, names ...layers.Ref) (map[layers.Ref]layers.Commit, error) {
 	defer s.watch.note("db look")()
-	return s.Store.Refs(ctx, id)
+	return s.Store.Refs(ctx, id, names...)
 }
 
 func (s watchedStore) Record(ctx context.Context, moves []agent.Move) ([]agent.Run, error) {
