@@ -10,12 +10,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,11 +105,7 @@ func TestLoadBranches(t *testing.T) {
 // as it should be, and that exactly the moves that there were are recorded.
 func TestLoadDeliveries(t *testing.T) {
 	const deliveries, perSecond = 10000, 200
-	secrets := filepath.Join(t.TempDir(), "secrets")
-	if err := os.WriteFile(secrets, []byte("a-secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := newLoad(t, "--interval", "1h", "--webhook-secret-file", secrets)
+	s := newLoad(t, "--interval", "1h")
 	near := s.remotes[0]
 	s.command("", s.binary, "hook", "uninstall", "--repo", near.bare)
 	s.check(s.start())
@@ -168,7 +166,7 @@ func TestLoadDeliveries(t *testing.T) {
 			seconds <- i
 		}
 		group.Go(func() {
-			id, secret, kind := i, "a-secret", "genuine"
+			id, secret, kind := i, soakSecret, "genuine"
 			switch i % 10 {
 			case 3:
 				id, kind = i-1, "duplicate"
@@ -194,7 +192,7 @@ func TestLoadDeliveries(t *testing.T) {
 	}
 	s.check(s.settle())
 	s.judge()
-	looks := s.metric(`lab_layers_repository_looks_total{repository="` + near.url + `",result="success"}`)
+	looks := s.looks(near)
 	s.end()
 	slices.Sort(times)
 	at := func(share float64) float64 {
@@ -207,14 +205,14 @@ func TestLoadDeliveries(t *testing.T) {
 // metric reads one of the agent's metrics.
 func (s *soak) metric(name string) float64 {
 	s.Helper()
-	res, err := http.Get(s.url + "/metrics")
+	res, err := s.get(s.Context(), "/metrics")
 	s.check(err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	s.check(err)
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindSubmatch(text)
 	if m == nil {
-		s.Fatalf("there is no metric %s", name)
+		s.Fatalf("there is no metric %s: %s %.1000s", name, res.Status, text)
 	}
 	v, err := strconv.ParseFloat(string(m[1]), 64)
 	s.check(err)
@@ -235,12 +233,14 @@ func TestLoadIdle(t *testing.T) {
 			}
 			s.args = s.args[:slices.Index(s.args, "--repo")]
 			s.args = append(s.args, "--interval", "30s")
-			s.git("push", "-q", "--force", s.remote, "HEAD:refs/heads/scratch/quiet", ":refs/heads/main")
+			seed := filepath.Join(dir, "quiet.git")
+			s.command("", "git", "init", "-q", "--bare", seed)
+			s.git("push", "-q", seed, "HEAD:refs/heads/scratch/quiet")
 			s.remotes = nil
 			for i := range repositories {
 				name := fmt.Sprintf("idle%d", i)
 				bare := filepath.Join(dir, name+".git")
-				s.command("", "git", "clone", "-q", "--bare", s.remote, bare)
+				s.command("", "git", "clone", "-q", "--bare", seed, bare)
 				s.args = append(s.args, "--repo", name+"="+base+"/"+name+".git")
 				s.remotes = append(s.remotes, &soakRemote{name: name, url: base + "/" + name + ".git", bare: bare,
 					refs: map[string]string{"refs/heads/scratch/quiet": string(s.head())}})
@@ -317,4 +317,64 @@ func TestLoadRestless(t *testing.T) {
 	s.check(err)
 	s.end()
 	t.Logf("%s; %d steps ran again; %s", text, s.report.Again, load())
+}
+
+// TestLoadManyRefs measures what a repository of 50,000 refs takes: to see it
+// for the first time, each look, and a push.
+func TestLoadManyRefs(t *testing.T) {
+	const refs, seconds = 50000, 20
+	for i, how := range []string{"on this machine", "over http"} {
+		t.Run(how, func(t *testing.T) {
+			s := newLoad(t, "--interval", "1s")
+			r := s.remotes[i]
+			s.remotes = []*soakRemote{r}
+			at := slices.Index(s.args, "--repo")
+			s.args = append(s.args[:at:at], "--repo", r.name+"="+r.url, "--interval", "1s")
+			main := r.refs[soakMain]
+			s.check(s.start())
+			s.check(s.settle())
+			push := func(n int) time.Duration {
+				commit, err := r.commit(main, func() error {
+					return os.WriteFile(filepath.Join(r.dir, "unet", "content"), fmt.Appendf(nil, "push %d\n", n), 0o644)
+				})
+				s.check(err)
+				before := cpu(s.run.cmd.Process.Pid)
+				s.check(r.push(soakPush{Ref: soakMain, Commit: commit}))
+				s.check(s.settle())
+				return cpu(s.run.cmd.Process.Pid) - before
+			}
+			small := push(0)
+			var lines strings.Builder
+			for n := range refs {
+				ref := fmt.Sprintf("refs/tags/week%d/v%d", n/1000, n)
+				fmt.Fprintf(&lines, "create %s %s\n", ref, main)
+				r.refs[ref] = main
+			}
+			cmd := exec.Command("git", "-C", r.bare, "update-ref", "--stdin")
+			cmd.Stdin = strings.NewReader(lines.String())
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			s.command(r.bare, "git", "pack-refs", "--all")
+			s.check(s.stop(syscall.SIGTERM))
+			s.check(os.RemoveAll(s.data)) // all is seen for the first time
+			began := time.Now()
+			s.check(s.start())
+			s.check(s.settle())
+			first := time.Since(began)
+			large := push(1)
+			before, looked := cpu(s.run.cmd.Process.Pid), s.looks(r)
+			pause(t.Context(), seconds*time.Second)
+			took, looks := cpu(s.run.cmd.Process.Pid)-before, s.looks(r)-looked
+			t.Logf("%d refs %s: seen and built for the first time in %.1f s; %.0f ms of processor for each of %.0f looks; %d ms for a push, and %d ms where there are few; %.0f MiB resident; %s",
+				refs, how, first.Seconds(), float64(took.Milliseconds())/looks, looks, large.Milliseconds(), small.Milliseconds(), s.metric("process_resident_memory_bytes")/(1<<20), load())
+			s.end()
+		})
+	}
+}
+
+// looks is how often the agent has looked at a repository.
+func (s *soak) looks(r *soakRemote) float64 {
+	return s.metric(`lab_layers_repository_looks_total{repository="` + r.url + `",result="success"}`)
 }

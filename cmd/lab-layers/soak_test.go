@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -89,6 +90,19 @@ type soakReport struct {
 	After  *soakUsage `json:"after"`
 }
 
+// soakSecret opens the agent to its hooks, forges and readers.
+const soakSecret = "a-secret"
+
+// get asks the agent as a reader does.
+func (s *soak) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+soakSecret)
+	return http.DefaultClient.Do(req)
+}
+
 func newSoak(l *lab) *soak {
 	l.Helper()
 	s := &soak{program: newProgram(l), seed: *soakSeed, steps: newSoakSteps(l.T)}
@@ -105,8 +119,10 @@ func newSoak(l *lab) *soak {
 	far.url = far.gate.serve(l.T, dir) + "/far.git"
 	s.remotes = []*soakRemote{near, far}
 	s.url = "http://" + freeAddress(l.T)
+	secret := filepath.Join(dir, "secret")
+	l.check(os.WriteFile(secret, []byte(soakSecret+"\n"), 0o600))
 	s.args = []string{
-		"agent", "--data-dir", s.data, "--interval", "2s", "--workers", "3", "--listen", s.url[len("http://"):],
+		"agent", "--webhook-secret-file", secret, "--api-token-file", secret, "--data-dir", s.data, "--interval", "2s", "--workers", "3", "--listen", s.url[len("http://"):],
 		"--repo", "near=" + near.url, "--repo", "far=" + far.url,
 	}
 	for i, r := range s.remotes {
@@ -117,11 +133,18 @@ func newSoak(l *lab) *soak {
 		r.refs = map[string]string{"refs/heads/main": string(l.head())}
 		r.pushed = []soakPush{{Ref: "refs/heads/main", Commit: string(l.head())}}
 	}
-	l.command("", s.binary, "hook", "install", "--repo", near.bare, "--agent", s.url)
+	l.command("", s.binary, "hook", "install", "--repo", near.bare, "--agent", s.url, "--secret-file", secret)
 	var err error
-	s.log, err = os.Create(filepath.Join(dir, "agent.log"))
+	s.log, err = os.CreateTemp("", "soak-*.log")
 	l.check(err)
-	l.Cleanup(func() { s.log.Close() })
+	l.Cleanup(func() {
+		s.log.Close()
+		if l.Failed() {
+			l.Logf("the agent's log is %s", s.log.Name())
+		} else {
+			os.Remove(s.log.Name())
+		}
+	})
 	return s
 }
 

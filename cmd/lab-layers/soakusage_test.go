@@ -103,11 +103,7 @@ func (s *soak) leftovers() {
 // slowly.
 func (s *soak) follow(ctx context.Context) error {
 	for id := 1; ctx.Err() == nil; id++ {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/api/v1/runs/%d/events", s.url, id), nil)
-		if err != nil {
-			return err
-		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := s.get(ctx, fmt.Sprintf("/api/v1/runs/%d/events", id))
 		if err == nil && res.StatusCode == http.StatusOK {
 			for n, most := 0, 1+id%3*1000; n < most && err == nil; n++ {
 				_, err = io.CopyN(io.Discard, res.Body, 16)
