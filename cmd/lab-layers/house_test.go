@@ -22,6 +22,7 @@ pipeline/inventory: layers pipeline pipeline/cuda
 deploy: layers
 deploy/calendar:
 deploy/clustertest: pipeline/child
+deploy/clustertest/serve: deploy/clustertest
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda
 deploy/gpu/probe: deploy/gpu

@@ -92,7 +92,7 @@ func (c *Cluster) args(name string) []string {
 		return c.client()
 	case "kwok":
 		return []string{"--kubeconfig=" + c.Kubeconfig, "--config=stages.yaml",
-			"--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=" + fakeNode, "--node-lease-duration-seconds=40"}
+			"--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=" + fakeNode, "--node-lease-duration-seconds=0"}
 	}
 	return nil
 }
