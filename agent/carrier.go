@@ -20,6 +20,8 @@ type Carrier struct {
 	Planner  *layers.Planner
 	Pipeline *pipeline.Pipeline
 	Records  Records
+	// Config counts for every commit in place of its own, if it is not nil.
+	Config *layers.Config
 	// Namespaces of the repositories' images, by URL; see
 	// [pipeline.Pipeline.Namespace].
 	Namespaces map[string]string
@@ -238,11 +240,14 @@ func (c *Carrier) plan(ctx context.Context, source Source, commit layers.Commit)
 	return plan, cfg, nil
 }
 
-// config reads a commit's configuration.
+// config reads a commit's configuration, unless there is one for all.
 func (c *Carrier) config(ctx context.Context, source Source, commit layers.Commit) (layers.Tree, *layers.Config, error) {
 	tree, err := source.Tree(ctx, commit)
 	if err != nil {
 		return tree, nil, err
+	}
+	if c.Config != nil {
+		return tree, c.Config, nil
 	}
 	cfg, err := c.Planner.Config(tree)
 	switch {

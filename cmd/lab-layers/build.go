@@ -20,7 +20,7 @@ func newBuild() *cobra.Command {
 	var flags stackFlags
 	var remote remoteFlags
 	var logging logFlags
-	var repoArg, rev string
+	var repoArg, rev, configFile string
 	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "build [LAYER...]",
@@ -40,6 +40,10 @@ they stand on are built, and nothing is tagged.`,
 			if err := remote.check([]namedRepo{repo}); err != nil {
 				return err
 			}
+			config, err := givenConfig(configFile)
+			if err != nil {
+				return err
+			}
 			logging.quiet = true
 			log := logging.logger(cmd.ErrOrStderr())
 			s, err := flags.openStack(cmd.Context(), log)
@@ -51,6 +55,7 @@ they stand on are built, and nothing is tagged.`,
 			if err != nil {
 				return inputError{err}
 			}
+			s.carrier.Config = config
 			s.carrier.Namespaces = map[string]string{mirror.URL(): repo.name}
 			b := &foreground{stack: s, source: mirror, progress: liveProgress(cmd.ErrOrStderr()), json: output.json(), out: cmd.OutOrStdout()}
 			ref, commit, err := b.resolve(cmd.Context(), mirror, rev)
@@ -64,6 +69,7 @@ they stand on are built, and nothing is tagged.`,
 	remote.add(cmd)
 	logging.add(cmd)
 	cmd.Flags().StringVar(&repoArg, "repo", ".", "repository: a directory or a URL, or NAME=URL as the agent has it")
+	cmd.Flags().StringVar(&configFile, "config", "", "use this file instead of the commit's own lab-layers.yaml")
 	cmd.Flags().StringVar(&rev, "rev", "HEAD", "revision to build")
 	cmd.Flags().VarP(&output, "output", "o", "output format")
 	return cmd

@@ -65,16 +65,24 @@ func openView(ctx context.Context, repo, config string) (*view, error) {
 		return nil, err
 	}
 	v := &view{repo: opened, name: repo, planner: layers.NewPlanner(layers.Unresolved, layers.Settings{})}
-	if config != "" {
-		text, err := os.ReadFile(config)
-		if err != nil {
-			return nil, inputError{err}
-		}
-		if v.config, err = layers.ParseConfig(config, text); err != nil {
-			return nil, inputError{err}
-		}
+	v.config, err = givenConfig(config)
+	return v, err
+}
+
+// givenConfig reads the file that counts for every commit; nil if none is named.
+func givenConfig(file string) (*layers.Config, error) {
+	if file == "" {
+		return nil, nil
 	}
-	return v, nil
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	config, err := layers.ParseConfig(file, text)
+	if err != nil {
+		return nil, inputError{err}
+	}
+	return config, nil
 }
 
 // plan makes one commit's plan; nil if the commit has no configuration.
