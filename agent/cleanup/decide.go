@@ -64,9 +64,7 @@ func Decide(e Estate, listing Listing, p Policy) Decision {
 			kept[i.Digest] = true
 		}
 	}
-	for _, d := range e.Running {
-		kept[d] = true
-	}
+	keptByUse(e, p.MinAge, kept)
 	keptByTags(e, listing, tags, kept)
 	keepParents(e, kept)
 	return Decision{Tags: tags, Images: p.images(e, kept)}
@@ -155,13 +153,9 @@ func keptByTags(e Estate, listing Listing, going []TagDeletion, kept map[digest.
 			kept[t.Digest] = true
 		}
 	}
-	keys, images := map[string]bool{}, map[digest.Digest]digest.Digest{}
+	keys, images := map[string]bool{}, e.byDigest()
 	for _, i := range e.Images {
 		keys[pipeline.KeyTag(i.Key)] = true
-		images[i.Digest] = i.Digest
-		if i.Index != "" {
-			images[i.Index] = i.Digest
-		}
 	}
 	for repository, tags := range listing {
 		for name, target := range tags {
@@ -175,6 +169,30 @@ func keptByTags(e Estate, listing Listing, going []TagDeletion, kept map[digest.
 			}
 		}
 	}
+}
+
+// keptByUse keeps what environments need. Pods of one that is gone may end
+// somewhat later.
+func keptByUse(e Estate, minAge time.Duration, kept map[digest.Digest]bool) {
+	images := e.byDigest()
+	for _, use := range e.Running {
+		if image, ok := images[use.Digest]; ok && (use.Gone.IsZero() || e.Now.Sub(use.Gone) < minAge) {
+			kept[image] = true
+		}
+	}
+}
+
+// byDigest finds the digests of images by their own and by those of the indexes
+// that hold them.
+func (e Estate) byDigest() map[digest.Digest]digest.Digest {
+	images := make(map[digest.Digest]digest.Digest, len(e.Images))
+	for _, i := range e.Images {
+		images[i.Digest] = i.Digest
+		if i.Index != "" {
+			images[i.Index] = i.Digest
+		}
+	}
+	return images
 }
 
 // keepParents keeps what kept images stand on, down to the lowest.

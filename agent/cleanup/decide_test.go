@@ -103,6 +103,19 @@ func TestDecide(t *testing.T) {
 		{name: "one commit of main", last: 1, tags: dated("a") + " " + dated("b") + " feature-x", images: "bert-f bert-b bert-a os1"},
 		{name: "a parent under a kept child", last: 2, tags: dated("a") + " feature-x", images: "bert-f bert-a"},
 		{name: "none of main but where it is", last: 0, tags: dated("a") + " " + dated("b") + " feature-x", images: "bert-f bert-b bert-a os1"},
+		{name: "an environment runs an old one", last: 1, change: func(h *history) {
+			h.Running = []Use{{Digest: sum("bert-a")}, {Digest: sum("another registry's")}}
+		}, tags: dated("a") + " " + dated("b") + " feature-x", images: "bert-f bert-b"},
+		{name: "an environment runs an old one with its attestations", last: 1, change: func(h *history) {
+			h.Images[1].Index = sum("index of bert-a")
+			h.Running = []Use{{Digest: sum("index of bert-a")}}
+		}, tags: dated("a") + " " + dated("b") + " feature-x", images: "bert-f bert-b"},
+		{name: "an environment that ran it is just gone", last: 1, change: func(h *history) {
+			h.Running = []Use{{Digest: sum("bert-a"), Gone: ago(time.Hour)}}
+		}, tags: dated("a") + " " + dated("b") + " feature-x", images: "bert-f bert-b"},
+		{name: "an environment that ran it is long gone", last: 1, change: func(h *history) {
+			h.Running = []Use{{Digest: sum("bert-a"), Gone: ago(30 * day)}}
+		}, tags: dated("a") + " " + dated("b") + " feature-x", images: "bert-f bert-b bert-a os1"},
 		{name: "the branch was deleted just now", last: 20, change: func(h *history) { h.recorded("feature-x").Gone = ago(time.Minute) }},
 		{name: "the branch is there", last: 20, change: func(h *history) {
 			h.recorded("feature-x").Gone = time.Time{}

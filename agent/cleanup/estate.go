@@ -16,9 +16,16 @@ type Estate struct {
 	Snapshots []Snapshot
 	Images    []Image
 	Tags      []Tag
-	// Running are the images that environments have, are rolled to, may go back
-	// to, or are pinned to.
-	Running []digest.Digest
+	Running   []Use
+}
+
+// Use is an image that an environment has, is rolled to, may go back to, or is
+// pinned to.
+type Use struct {
+	// Digest is the image's, or that of the index that carries its attestations.
+	Digest digest.Digest
+	// Gone is when the environment was found gone; zero if it is there.
+	Gone time.Time
 }
 
 // Snapshot is the images of one commit.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/agent/cleanup"
 	"github.com/lab-layers/lab-layers/layers"
@@ -36,15 +35,16 @@ func (s *Store) Estate(ctx context.Context) (e cleanup.Estate, err error) {
 				return err
 			}
 			// A workload may be found again as it was when it was last seen.
-			if e.Running, err = collect(ctx, tx, pgx.RowTo[digest.Digest], `
+			if e.Running, err = collect(ctx, tx, scanUse, `
 				with last as (select distinct on (environment) environment, images from rollouts order by environment, id desc),
 				had as (
-					select i."to" as image from environments, jsonb_to_recordset(images) as i("to" text)
+					select id as environment, i."to" as image from environments, jsonb_to_recordset(images) as i("to" text)
 					union all
-					select unnest(array[i."from", i."to", i.good]) from last, jsonb_to_recordset(images) as i("from" text, "to" text, good text)
+					select environment, unnest(array[i."from", i."to", i.good]) from last, jsonb_to_recordset(images) as i("from" text, "to" text, good text)
 					union all
-					select value from pins, jsonb_each_text(images))
-				select distinct d from (select substring(image from '@(sha[0-9]+:[0-9a-f]+)$') as d from had) x where d is not null order by d`); err != nil {
+					select environment, value from pins, jsonb_each_text(images)),
+				used as (select environment, substring(image from '@(sha[0-9]+:[0-9a-f]+)$') as digest from had)
+				select distinct u.digest, e.gone from used u join environments e on e.id = u.environment where u.digest is not null order by u.digest`); err != nil {
 				return err
 			}
 			e.Snapshots, err = collect(ctx, tx, scanSnapshot, `
@@ -88,6 +88,13 @@ func scanGivenTag(row pgx.CollectableRow) (t cleanup.Tag, err error) {
 	err = row.Scan(&t.Repository, &t.Name, &t.Digest, &t.Of, &ref, &t.Commit, &t.Moved, &expires, &gone)
 	t.Ref, t.Expires, t.Gone = decodeRef(ref), orZero(expires), orZero(gone)
 	return t, err
+}
+
+func scanUse(row pgx.CollectableRow) (u cleanup.Use, err error) {
+	var gone *time.Time
+	err = row.Scan(&u.Digest, &gone)
+	u.Gone = orZero(gone)
+	return u, err
 }
 
 func scanSnapshot(row pgx.CollectableRow) (s cleanup.Snapshot, err error) {

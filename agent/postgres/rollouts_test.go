@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,10 +132,16 @@ func TestPins(t *testing.T) {
 	}
 	must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("before", "next")))
 	e := must[cleanup.Estate](t)(s.Estate(t.Context()))
-	for _, name := range []string{"now", "pinned", "before", "next"} {
-		if !strings.Contains(strings.Join(texts(e.Running), " "), string(sum(name))) {
-			t.Errorf("clean-up does not know that %s is needed", name)
+	uses := func(e cleanup.Estate, gone bool) (names []string) {
+		for _, name := range []string{"now", "pinned", "before", "next"} {
+			if slices.ContainsFunc(e.Running, func(u cleanup.Use) bool { return u.Digest == sum(name) && u.Gone.IsZero() != gone }) {
+				names = append(names, name)
+			}
 		}
+		return names
+	}
+	if got := uses(e, false); len(got) != 4 {
+		t.Errorf("clean-up knows of %v", got)
 	}
 	if since, err := s.Resume(t.Context(), unet); err != nil || since == nil {
 		t.Errorf("resume: %v, %v", since, err)
@@ -149,13 +156,13 @@ func TestPins(t *testing.T) {
 	if since, err := s.Resume(t.Context(), unet); err != nil || since != nil {
 		t.Errorf("resume again: %v, %v", since, err)
 	}
-}
-
-func texts[T ~string](all []T) (out []string) {
-	for _, v := range all {
-		out = append(out, string(v))
+	if err := s.Gone(t.Context(), unet, "deleted"); err != nil {
+		t.Fatal(err)
 	}
-	return out
+	e = must[cleanup.Estate](t)(s.Estate(t.Context()))
+	if there, gone := uses(e, false), uses(e, true); len(there) != 0 || len(gone) == 0 {
+		t.Errorf("of an environment that is gone clean-up knows %v as there and %v as gone", there, gone)
+	}
 }
 
 // TestLead has a second process wait for the first, and take over at its end.
