@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/lab-layers/lab-layers/agent/git"
@@ -33,5 +36,24 @@ func TestResolve(t *testing.T) {
 	l.git("checkout", "-q", "--detach")
 	if ref, commit := resolve(l.dir, "HEAD"); ref != "" || commit != second {
 		t.Errorf("a detached HEAD is %s at %s", ref, commit)
+	}
+}
+
+// TestGivenConfig builds a repository that has no configuration yet with a file
+// beside it.
+func TestGivenConfig(t *testing.T) {
+	l := newLab(t)
+	file := filepath.Join(t.TempDir(), "given.yaml")
+	l.check(os.WriteFile(file, []byte("version: 1\nlayers: [{name: given, kind: base, context: images/base}]\n"), 0o600))
+	l.git("rm", "-q", layers.ConfigFile)
+	config, err := givenConfig(file)
+	l.check(err)
+	l.agent.Carrier.Config = config
+	if got := l.built(l.pushed()); got != "given" {
+		t.Errorf("built %q", got)
+	}
+	l.check(os.WriteFile(file, []byte("version: 1\ncolour: red\n"), 0o600))
+	if _, err := givenConfig(file); exitCode(err) != exitInput || !strings.Contains(err.Error(), file+":2:") {
+		t.Errorf("a fault: %v", err)
 	}
 }
