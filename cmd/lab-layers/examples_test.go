@@ -342,3 +342,27 @@ func TestOwnImage(t *testing.T) {
 		t.Errorf("a change of the documentation: %s", got)
 	}
 }
+
+// TestStatic holds that the program can be built without C libraries, of which
+// its image has none: nothing in it then needs them.
+func TestStatic(t *testing.T) {
+	list := func(cgo, what string) []string {
+		t.Helper()
+		cmd := exec.Command("go", "list", "-deps", "-f", what, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s with CGO_ENABLED=%s: %v", cmd, cgo, err)
+		}
+		return strings.Fields(string(out))
+	}
+	needC := list("1", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}")
+	for _, path := range list("0", "{{.ImportPath}}") {
+		if slices.Contains(needC, path) {
+			t.Errorf("%s needs C and is in the program also without: keep what imports it to files with \"//go:build cgo\"", path)
+		}
+	}
+	if dockerfile, err := os.ReadFile("../../Dockerfile"); err != nil || !strings.Contains(string(dockerfile), "CGO_ENABLED=0 go build") {
+		t.Errorf("the image's program is built with C, %v", err)
+	}
+}
