@@ -364,3 +364,42 @@ func dockerConfigFile(t testing.TB, credentials map[string]string) string {
 	check(t, os.WriteFile(file, must(json.Marshal(map[string]any{"auths": auths})), 0o600))
 	return file
 }
+
+// TestEndlessIndex holds that an index which leads to ever more indexes is given
+// up after some, however few lie in each other.
+func TestEndlessIndex(t *testing.T) {
+	f := newFaulty(t, "127.0.0.1:1")
+	// A level of fifty indexes, each of the fifty below it.
+	texts := map[string]string{}
+	below := []string{`{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":1,"digest":"` + digest.FromString("image").String() + `"}`}
+	root := digest.Digest("")
+	for level := range 3 {
+		var entries []string
+		for i := range 50 {
+			text := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"annotations":{"at":"%d-%d"},"manifests":[%s]}`, types.OCIImageIndex, level, i, strings.Join(below, ","))
+			root = digest.FromString(text)
+			texts[root.String()] = text
+			entries = append(entries, fmt.Sprintf(`{"mediaType":%q,"size":%d,"digest":%q}`, types.OCIImageIndex, len(text), root))
+		}
+		below = entries
+	}
+	var asked atomic.Int64
+	f.gate = func(w http.ResponseWriter, r *http.Request) bool {
+		_, of, manifest := strings.Cut(r.URL.Path, "/manifests/")
+		if !manifest {
+			return true // the registry is there
+		}
+		asked.Add(1)
+		w.Header().Set("Content-Type", string(types.OCIImageIndex))
+		w.Header().Set("Docker-Content-Digest", of)
+		w.Header().Set("Content-Length", fmt.Sprint(len(texts[of])))
+		_, _ = io.WriteString(w, texts[of])
+		return true
+	}
+	if _, err := client(t, Options{}).Holds(t.Context(), f.host+"/lab/a", root); err == nil || !strings.Contains(err.Error(), "indexes") {
+		t.Errorf("%v", err)
+	}
+	if n := asked.Load(); n > 4*maxIndexes {
+		t.Errorf("%d requests", n)
+	}
+}

@@ -51,18 +51,27 @@ func (c *Client) Holds(ctx context.Context, repository string, d digest.Digest) 
 		return nil, fmt.Errorf("read index: %w", err)
 	}
 	err = c.shortly(ctx, "read index", at, func(ctx context.Context, door *door) (err error) {
-		held, err = door.holds(ctx, at, 0)
+		left := maxIndexes
+		held, err = door.holds(ctx, at, 0, &left)
 		return err
 	})
 	return held, err
 }
 
-// maxNested is how many indexes may lie in each other.
-const maxNested = 4
+const (
+	// maxNested is how many indexes may lie in each other, and maxIndexes how
+	// many there may be in all.
+	maxNested  = 4
+	maxIndexes = 100
+)
 
-func (d *door) holds(ctx context.Context, at place, depth int) (held []digest.Digest, err error) {
+// holds reads as many indexes as are left.
+func (d *door) holds(ctx context.Context, at place, depth int, left *int) (held []digest.Digest, err error) {
 	if depth > maxNested {
 		return nil, fmt.Errorf("more than %d indexes lie in each other", maxNested)
+	}
+	if *left--; *left < 0 {
+		return nil, fmt.Errorf("it leads to more than %d indexes", maxIndexes)
 	}
 	got, err := d.puller.Head(ctx, at.ref())
 	if answer := (*transport.Error)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
@@ -83,7 +92,7 @@ func (d *door) holds(ctx context.Context, at place, depth int) (held []digest.Di
 		if !types.MediaType(entry.MediaType).IsIndex() {
 			continue
 		}
-		more, err := d.holds(ctx, place{at.repo, entry.Digest.String()}, depth+1)
+		more, err := d.holds(ctx, place{at.repo, entry.Digest.String()}, depth+1, left)
 		if err != nil {
 			return nil, err
 		}
