@@ -192,3 +192,46 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("a missing remote looks like a missing commit: %v", err)
 	}
 }
+
+// TestCrowdedMirror holds that a mirror in which packs have piled up is opened
+// empty, and is filled again, and that one with few is left as it is.
+func TestCrowdedMirror(t *testing.T) {
+	work := newRepo(t)
+	commit := work.commit("c", "file", "content\n")
+	dir, remote := t.TempDir(), Remote{URL: work.bare().dir}
+	open := func() *Mirror {
+		t.Helper()
+		m, err := Open(context.Background(), dir, remote, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := open()
+	mustFetch(t, m, "refs/heads/main", commit)
+	packs := func() []string {
+		found, _ := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
+		return found
+	}
+	pile := func(upTo int) {
+		t.Helper()
+		first, _ := strings.CutSuffix(packs()[0], ".pack")
+		for n := len(packs()); n < upTo; n++ {
+			for _, extension := range []string{".pack", ".idx"} {
+				name := filepath.Join(filepath.Dir(first), fmt.Sprintf("pack-%040d%s", n, extension))
+				if err := os.Link(first+extension, name); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for _, c := range []struct{ had, left int }{{maxPacks, maxPacks}, {maxPacks + 1, 0}} {
+		pile(c.had)
+		m = open()
+		if left := len(packs()); left != c.left {
+			t.Errorf("of %d packs %d are left", c.had, left)
+		}
+		mustFetch(t, m, "refs/heads/main", commit)
+		wantFile(t, m, commit, "file", "content\n")
+	}
+}

@@ -124,6 +124,11 @@ func (m *Mirror) open(ctx context.Context) error {
 	if m.repo, err = openRepository(layout{gitDir: m.dir, commonDir: m.dir}); err != nil {
 		return err
 	}
+	if m.crowded() {
+		if err := m.empty(); err != nil {
+			return err
+		}
+	}
 	m.repo.objects.trouble = func(err error) {
 		if errors.Is(err, errDamaged) {
 			m.damaged.Store(true)

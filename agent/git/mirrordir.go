@@ -54,6 +54,23 @@ func (m *Mirror) clean() error {
 	return nil
 }
 
+const (
+	// maxPacks and maxKept are how many packs and commits a mirror is opened
+	// with. Nothing is removed one by one: each push to a large remote adds a
+	// pack, and so does each time that a local remote is packed anew, whose old
+	// packs are kept alive here.
+	maxPacks = 64
+	maxKept  = 4096
+)
+
+// crowded reports whether the mirror had better be filled again from nothing
+// than go on to grow.
+func (m *Mirror) crowded() bool {
+	packs, _ := os.ReadDir(filepath.Join(m.dir, "objects", "pack"))
+	kept, _ := os.ReadDir(filepath.Join(m.dir, keepRefs))
+	return len(packs) > 2*maxPacks || len(kept) > maxKept // a pack is two files
+}
+
 // empty removes all objects and refs. Files that are being read stay readable.
 func (m *Mirror) empty() error {
 	for _, part := range []string{"objects", "refs", "packed-refs"} {
