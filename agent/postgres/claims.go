@@ -142,10 +142,7 @@ func (s *Store) Extend(ctx context.Context, run agent.RunID, owner string, lease
 // not have it.
 func (s *Store) Release(ctx context.Context, run agent.RunID, owner string, after time.Duration, reason string) error {
 	err := again(ctx, once, func() error {
-		tag, err := s.pool.Exec(ctx, `update runs
-			set state = coalesce(cut_as, 'queued'), owner = case when cut_as is null then null else owner end, lease_until = null,
-				not_before = now() + $3, reason = coalesce(cut_reason, $4), finished = case when cut_as is null then null else now() end
-			where id = $1 and owner = $2 and lease_until is not null`, run, cut(owner, maxShort), after, cut(reason, maxShort))
+		tag, err := s.pool.Exec(ctx, release+" and id = $4", cut(owner, maxShort), after, cut(reason, maxShort), run)
 		if err == nil && tag.RowsAffected() == 0 {
 			return agent.ErrLost
 		}
@@ -156,3 +153,17 @@ func (s *Store) Release(ctx context.Context, run agent.RunID, owner string, afte
 	}
 	return nil
 }
+
+// ReleaseAll gives all runs of an owner who is dead back to the queue, to be
+// claimed at once.
+func (s *Store) ReleaseAll(ctx context.Context, owner, reason string) error {
+	if err := s.write(ctx, release, cut(owner, maxShort), time.Duration(0), cut(reason, maxShort)); err != nil {
+		return fmt.Errorf("release the runs of %s: %w", owner, err)
+	}
+	return nil
+}
+
+const release = `update runs
+	set state = coalesce(cut_as, 'queued'), owner = case when cut_as is null then null else owner end, lease_until = null,
+		not_before = now() + $2, reason = coalesce(cut_reason, $3), finished = case when cut_as is null then null else now() end
+	where owner = $1 and lease_until is not null`

@@ -229,6 +229,27 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// TestReleaseAll holds that a dead owner's runs can be claimed at once, and that
+// others keep theirs.
+func TestReleaseAll(t *testing.T) {
+	s := newStore(t)
+	for i, owner := range []string{"dead", "alive", "dead"} {
+		push(t, s, layers.Ref(fmt.Sprint("refs/heads/", i)), "", "a")
+		mustClaim(t, s, owner)
+	}
+	if err := s.ReleaseAll(t.Context(), "dead", "it was killed"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []layers.Ref{"refs/heads/0", "refs/heads/2"} {
+		if run := mustClaim(t, s, "next"); run.Move.Ref != want || run.Attempt != 2 {
+			t.Errorf("claimed %+v, want %s", run, want)
+		}
+	}
+	if run := must[*agent.Run](t)(s.Claim(t.Context(), "next", time.Minute)); run != nil {
+		t.Errorf("claimed %+v of another", run)
+	}
+}
+
 // TestOvertake has a later run of a ref overtake one that was put off.
 func TestOvertake(t *testing.T) {
 	s := newStore(t)

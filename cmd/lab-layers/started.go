@@ -3,11 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
-
-	"github.com/lab-layers/lab-layers/agent"
 )
 
 // started is what other commands on this machine need to find the parts.
@@ -54,18 +51,5 @@ func (s *stack) inherit(ctx context.Context, dataDir string) error {
 	if err != nil || last.Owner == "" {
 		return nil // the claims lapse by themselves
 	}
-	runs, err := s.store.Runs(ctx, 1000)
-	if err != nil {
-		return err
-	}
-	for _, run := range runs {
-		if run.State.Final() || run.State == agent.Queued {
-			continue
-		}
-		err := s.store.Release(ctx, run.ID, last.Owner, 0, "the agent was killed")
-		if err != nil && !errors.Is(err, agent.ErrLost) { // that one is another agent's
-			return err
-		}
-	}
-	return nil
+	return s.store.ReleaseAll(ctx, last.Owner, "the agent was killed")
 }
