@@ -106,6 +106,7 @@ type benchLab struct {
 	bare    string // of checkouts for buildctl
 	address string // of BuildKit
 	prefix  string // of the registry's repositories
+	stack   *stack
 	agent   *agent.Agent
 	source  agent.Source
 	watch   *watch
@@ -133,6 +134,7 @@ func newBenchLab(b *testing.B) *benchLab {
 		b.Fatal(err)
 	}
 	b.Cleanup(stack.close)
+	lab.stack = stack
 	b.Setenv("DOCKER_CONFIG", dockerConfig(b, stack))
 
 	run(b, "", "../../testdata/rootfs/newlab.sh", lab.dir)
