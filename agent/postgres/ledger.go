@@ -25,6 +25,23 @@ func (s *Store) Images(ctx context.Context, keys []layers.Key) (map[layers.Key]p
 	return images, nil
 }
 
+// ImageOf returns what is recorded of the image with a digest, whether the
+// registry still has it or not; ok is false if nothing is.
+func (s *Store) ImageOf(ctx context.Context, d digest.Digest) (image pipeline.Image, ok bool, err error) {
+	if d.Validate() != nil {
+		return image, false, nil
+	}
+	found, err := read(ctx, s, func(r pgx.CollectableRow) (pipeline.Image, error) { return scanImage(r) },
+		"select "+imageColumns+" from images i "+blobsOfImage+" where i.digest = $1 order by i.lost_at is not null, i.id limit 1", d)
+	if err != nil {
+		return image, false, fmt.Errorf("image %s: %w", d, err)
+	}
+	if len(found) == 0 {
+		return image, false, nil
+	}
+	return found[0], true, nil
+}
+
 // Publish records an image under its key and returns the one that counts: the
 // first that was published. An image that the registry had lost and has again
 // counts again, if no other took its place.

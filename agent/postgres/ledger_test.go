@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
@@ -176,5 +178,20 @@ func TestMetadataColumns(t *testing.T) {
 	err = s.pool.QueryRow(t.Context(), "select base_image::text, framework_type, gpu_driver_ver from image_metadata where layer = 'bare'").Scan(&base, &framework, &driver)
 	if err != nil || framework != "none" || driver != "unknown" || !strings.Contains(base, `"name": null`) {
 		t.Errorf("bare has %s, %s, %s: %v", base, framework, driver, err)
+	}
+}
+
+func TestImageOf(t *testing.T) {
+	s := newStore(t)
+	lab(t, s, nil)
+	want := image("os", "", nil)
+	got, ok, err := s.ImageOf(t.Context(), want.Digest)
+	if err != nil || !ok || got.Repository != want.Repository || got.Metadata.Driver.Version != "525.60.13" || string(got.Config) != string(want.Config) {
+		t.Errorf("%+v, %v, %v", got, ok, err)
+	}
+	for _, unknown := range []digest.Digest{sum("nothing"), "", "sha256:x", "no digest\x00"} {
+		if _, ok, err := s.ImageOf(t.Context(), unknown); ok || err != nil {
+			t.Errorf("%q: %v, %v", unknown, ok, err)
+		}
 	}
 }

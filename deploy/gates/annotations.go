@@ -1,0 +1,23 @@
+package gates
+
+// Annotations on workloads that gates read.
+const (
+	prefix = "lab-layers.dev/"
+	// WindowAnnotation and FreezeAnnotation are windows and freezes as
+	// [calendar.Parse] reads them.
+	WindowAnnotation = prefix + "window"
+	FreezeAnnotation = prefix + "freeze"
+	// PolicyAnnotation is what follows where an image does not fit a node's
+	// driver: refuse (the default), warn or ignore.
+	PolicyAnnotation = prefix + "driver-policy"
+	// MemoryAnnotation is the GPU memory that the environment needs, such as 40Gi.
+	MemoryAnnotation = prefix + "gpu-memory"
+	// CapabilityAnnotation is the lowest compute capability, such as 8.0.
+	CapabilityAnnotation = prefix + "gpu-capability"
+	// SmokeAnnotation is a command as a JSON array, which must succeed in the new
+	// image first: of the first container, or with a dot and its name behind it
+	// of another one.
+	SmokeAnnotation = prefix + "smoke"
+	// TimeoutAnnotation is how long that may take, pulling the image included.
+	TimeoutAnnotation = prefix + "smoke-timeout"
+)

@@ -1,0 +1,154 @@
+package gates
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/gpu"
+	"github.com/lab-layers/lab-layers/pipeline"
+	"github.com/lab-layers/lab-layers/pipeline/cuda"
+)
+
+// Images are the recorded ones.
+type Images interface {
+	// ImageOf returns what is recorded of an image; ok is false if nothing is.
+	ImageOf(ctx context.Context, d digest.Digest) (image pipeline.Image, ok bool, err error)
+}
+
+// Driver compares what an image needs with the GPUs of the nodes that it may
+// come to.
+type Driver struct {
+	Images Images
+	Now    func() time.Time
+
+	mu    sync.Mutex
+	needs map[digest.Digest]gpu.Need
+}
+
+var _ deploy.Gate = (*Driver)(nil)
+
+// retryIn is when a gate is asked again that could not find out.
+const retryIn = 15 * time.Second
+
+// Check answers by the environment's policy: what would be refused is only
+// warned of by "warn", and all is allowed by "ignore".
+func (g *Driver) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.Node) deploy.Verdict {
+	policy := c.Annotations[PolicyAnnotation]
+	switch policy {
+	case "", "refuse", "warn":
+	case "ignore":
+		return deploy.Verdict{Answer: deploy.Allow}
+	default:
+		return refuse("%s is %.40q: take refuse, warn or ignore", PolicyAnnotation, policy)
+	}
+	wish, devices, err := wishOf(c)
+	if err != nil {
+		return refuse("%v", err)
+	}
+	if wish.GPUs == 0 {
+		return deploy.Verdict{Answer: deploy.Allow}
+	}
+	need, err := g.need(ctx, c.Image)
+	if err != nil {
+		v := refuse("cannot read what the image needs: %v", err)
+		v.Until = g.Now().Add(retryIn)
+		return v
+	}
+	verdict := gpu.Judge(need, wish, having(nodes, devices))
+	reason := fmt.Sprintf("%s: %s", c.Layer, verdict.Reason)
+	switch {
+	case verdict.Level == gpu.Refuse && policy != "warn":
+		return deploy.Verdict{Answer: deploy.Refuse, Reason: reason}
+	case verdict.Level == gpu.Refuse, verdict.Level == gpu.Warn:
+		return deploy.Verdict{Answer: deploy.Warn, Reason: reason}
+	case verdict.Level == gpu.Unknown:
+		return deploy.Verdict{Answer: deploy.Unknown, Reason: reason}
+	}
+	return deploy.Verdict{Answer: deploy.Allow, Reason: reason}
+}
+
+func refuse(format string, args ...any) deploy.Verdict {
+	return deploy.Verdict{Answer: deploy.Refuse, Reason: fmt.Sprintf(format, args...)}
+}
+
+// maxNeeds bounds what is remembered. An image's content never changes, nor do
+// its needs.
+const maxNeeds = 10_000
+
+// need is what an image needs; nothing shows it of one that is not recorded.
+func (g *Driver) need(ctx context.Context, ref string) (gpu.Need, error) {
+	_, text, _ := strings.Cut(ref, "@")
+	d := digest.Digest(text)
+	g.mu.Lock()
+	need, ok := g.needs[d]
+	g.mu.Unlock()
+	if ok {
+		return need, nil
+	}
+	image, ok, err := g.Images.ImageOf(ctx, d)
+	if err != nil {
+		return need, err
+	}
+	if !ok {
+		return gpu.Need{GPU: pipeline.GPUUnknown, GPUEvidence: "no such image is recorded"}, nil
+	}
+	need = gpu.NeedOf(image)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.needs == nil || len(g.needs) >= maxNeeds {
+		g.needs = map[digest.Digest]gpu.Need{}
+	}
+	g.needs[d] = need
+	return need, nil
+}
+
+// wishOf is what a container asks of GPUs, and the resources by which it does.
+func wishOf(c deploy.Candidate) (w gpu.Wish, devices []corev1.ResourceName, err error) {
+	for _, container := range slices.Concat(c.Template.Spec.InitContainers, c.Template.Spec.Containers) {
+		if container.Name != c.Container {
+			continue
+		}
+		for name, quantity := range container.Resources.Limits {
+			if isGPU(name) && !quantity.IsZero() {
+				w.GPUs += quantity.Value()
+				devices = append(devices, name)
+			}
+		}
+	}
+	if text, ok := c.Annotations[MemoryAnnotation]; ok {
+		quantity, err := resource.ParseQuantity(text)
+		if err != nil || quantity.Sign() <= 0 {
+			return w, nil, fmt.Errorf("%s is %.40q: write it such as 40Gi", MemoryAnnotation, text)
+		}
+		w.MemoryMiB = quantity.Value() >> 20
+	}
+	if text, ok := c.Annotations[CapabilityAnnotation]; ok {
+		if w.Capability, err = cuda.ParseCapability(text); err != nil {
+			return w, nil, fmt.Errorf("%s: %w", CapabilityAnnotation, err)
+		}
+	}
+	return w, devices, nil
+}
+
+// having are the nodes that have the devices at all, taken or free.
+func having(nodes []*corev1.Node, devices []corev1.ResourceName) (all []gpu.Node) {
+	for _, n := range nodes {
+		lacks := func(name corev1.ResourceName) bool {
+			quantity, ok := n.Status.Allocatable[name]
+			return !ok || quantity.IsZero()
+		}
+		if !slices.ContainsFunc(devices, lacks) {
+			all = append(all, gpu.ReadNode(n.Name, n.Labels, n.Annotations))
+		}
+	}
+	return all
+}
