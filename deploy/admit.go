@@ -16,11 +16,14 @@ import (
 // turn alone.
 func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time.Time, err error) {
 	if !f.last.Pinned && !f.resumed {
-		if reason, until = l.gates(ctx, f); reason != "" {
+		if reason, until = l.gates(ctx, f, l.Gates); reason != "" {
 			return reason, until, nil
 		}
 		if reason, err = l.waitsForCanary(ctx, f); reason != "" || err != nil {
 			return reason, time.Time{}, err
+		}
+		if reason, until = l.gates(ctx, f, l.Tests); reason != "" {
+			return reason, until, nil
 		}
 	}
 	if !f.workload.lasting() || l.turns.take(f.workload.Environment) {
@@ -34,14 +37,14 @@ func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time
 func (w *workload) lasting() bool { return w.Kind != CronJob && !w.strategy.onDelete }
 
 // gates asks the gates. The first that refuses has the last word.
-func (l *leader) gates(ctx context.Context, f *facts) (reason string, until time.Time) {
-	if len(l.Gates) == 0 {
+func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason string, until time.Time) {
+	if len(gates) == 0 {
 		return "", time.Time{}
 	}
 	pod := &corev1.Pod{ObjectMeta: f.workload.template.ObjectMeta, Spec: f.workload.template.Spec}
 	nodes := slices.DeleteFunc(listed[*corev1.Node](l.cluster.nodes), func(n *corev1.Node) bool { return !mayRun(pod, n) })
 	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
-	for _, gate := range l.Gates {
+	for _, gate := range gates {
 		for _, i := range f.last.Images {
 			v := gate.Check(ctx, Candidate{
 				Environment: f.workload.Environment, Container: i.Container, Layer: i.Layer, Image: i.To,

@@ -26,6 +26,9 @@ type Engine struct {
 	Namespaces []string
 	// Gates are asked before an environment gets an image, in their order.
 	Gates []Gate
+	// Tests are gates that put a load on the cluster: they are asked once all else
+	// lets it.
+	Tests []Gate
 	// Parallel is how many rollouts go on at once; 0 is no limit.
 	Parallel int
 	// Canary has one of the environments on a base get a release first.

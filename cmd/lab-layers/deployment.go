@@ -12,6 +12,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 )
 
 // Limits on what the API server is asked, in requests a second. Watches are no
@@ -20,6 +21,9 @@ const (
 	apiRate  = 50
 	apiBurst = 100
 )
+
+// smokeTests is how many smoke tests run at once.
+const smokeTests = 10
 
 // inCluster is a --kubeconfig for an agent that runs in the cluster itself.
 const inCluster = "in-cluster"
@@ -83,6 +87,8 @@ func (f *deployFlags) engine(s *stack, repositories map[string]string, log *slog
 	}
 	return &deploy.Engine{
 		Client: client, Store: s.store, Repositories: repositories, Registry: registry, Namespaces: f.namespaces,
+		Gates:    []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: s.store, Now: time.Now}},
+		Tests:    []deploy.Gate{&gates.Smoke{Client: client, Parallel: smokeTests, Now: time.Now}},
 		Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
 	}, nil
 }

@@ -23,6 +23,7 @@ deploy: layers
 deploy/calendar:
 deploy/clustertest: pipeline/child
 deploy/clustertest/serve: deploy/clustertest
+deploy/gates: deploy deploy/calendar deploy/gpu pipeline pipeline/cuda
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda
 deploy/gpu/probe: deploy/gpu

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,9 +25,13 @@ import (
 // Job beside it.
 type Smoke struct {
 	Client kubernetes.Interface
-	Now    func() time.Time
+	// Parallel is how many tests run at once.
+	Parallel int
+	Now      func() time.Time
 
 	mu sync.Mutex
+	// running are the tests that were begun, and when each is over at the latest.
+	running map[string]time.Time
 	// ended are the verdicts of the tests that have ended. Their Jobs go.
 	ended map[string]deploy.Verdict
 }
@@ -56,10 +61,8 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 		return deploy.Verdict{Answer: deploy.Allow}
 	}
 	name := jobName(c, command)
-	g.mu.Lock()
-	verdict, ok := g.ended[c.Environment.Namespace+"/"+name]
-	g.mu.Unlock()
-	if ok {
+	key := c.Environment.Namespace + "/" + name
+	if verdict, ok := g.known(key, timeout); ok {
 		return verdict
 	}
 	verdict, ended, err := g.test(ctx, c, name, command, timeout)
@@ -68,16 +71,43 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 		verdict = refuse("cannot run the smoke test: %v", err)
 		verdict.Until = g.Now().Add(retryIn)
 	case ended:
-		g.mu.Lock()
-		if g.ended == nil || len(g.ended) >= maxEnded {
-			g.ended = map[string]deploy.Verdict{}
-		}
-		g.ended[c.Environment.Namespace+"/"+name] = verdict
-		g.mu.Unlock()
+		g.end(key, verdict)
 	default:
 		verdict.Until = g.Now().Add(lookAgain)
 	}
 	return verdict
+}
+
+// known is the verdict on a test that has ended, or that has to wait for others
+// to end. Otherwise the test is counted among those that run.
+func (g *Smoke) known(key string, timeout time.Duration) (v deploy.Verdict, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v, ok := g.ended[key]; ok {
+		return v, true
+	}
+	now := g.Now()
+	maps.DeleteFunc(g.running, func(_ string, over time.Time) bool { return over.Before(now) })
+	if _, ok := g.running[key]; !ok && len(g.running) >= g.Parallel {
+		v = refuse("the smoke test waits for others: %d run at once", g.Parallel)
+		v.Until = now.Add(lookAgain)
+		return v, true
+	}
+	if g.running == nil {
+		g.running = map[string]time.Time{}
+	}
+	g.running[key] = now.Add(2 * timeout) // once with a GPU, and once without
+	return v, false
+}
+
+func (g *Smoke) end(key string, v deploy.Verdict) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.running, key)
+	if g.ended == nil || len(g.ended) >= maxEnded {
+		g.ended = map[string]deploy.Verdict{}
+	}
+	g.ended[key] = v
 }
 
 // test takes the test one step on.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxa100"
+	mock "github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
 
 	"github.com/lab-layers/lab-layers/deploy/gpu"
 )
@@ -16,10 +17,10 @@ import (
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // dgx is go-nvml's own DGX A100, with what its devices lack.
-func dgx() *dgxa100.Server {
+func dgx() *mock.Server {
 	server := dgxa100.New()
 	for _, d := range server.Devices {
-		device := d.(*dgxa100.Device)
+		device := d.(*mock.Device)
 		device.GetComputeRunningProcessesFunc = func() ([]nvml.ProcessInfo, nvml.Return) { return nil, nvml.SUCCESS }
 		device.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{}, nvml.SUCCESS }
 	}
@@ -29,12 +30,12 @@ func dgx() *dgxa100.Server {
 
 func TestReadDGX(t *testing.T) {
 	server := dgx()
-	busy := server.Devices[2].(*dgxa100.Device)
+	busy := server.Devices[2].(*mock.Device)
 	busy.GetComputeRunningProcessesFunc = func() ([]nvml.ProcessInfo, nvml.Return) {
 		return []nvml.ProcessInfo{{Pid: 7}, {Pid: 8}}, nvml.SUCCESS
 	}
 	busy.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{Gpu: 93}, nvml.SUCCESS }
-	split := server.Devices[5].(*dgxa100.Device)
+	split := server.Devices[5].(*mock.Device)
 	split.MigMode = nvml.DEVICE_MIG_ENABLE
 	split.GetUtilizationRatesFunc = func() (nvml.Utilization, nvml.Return) { return nvml.Utilization{}, nvml.ERROR_NOT_SUPPORTED }
 
@@ -74,7 +75,7 @@ func TestIdle(t *testing.T) {
 		{"it does not say who runs, but something does", 0, nvml.ERROR_NO_PERMISSION, 7, false, true},
 	} {
 		server := dgx()
-		device := server.Devices[0].(*dgxa100.Device)
+		device := server.Devices[0].(*mock.Device)
 		device.GetComputeRunningProcessesFunc = func() ([]nvml.ProcessInfo, nvml.Return) {
 			return make([]nvml.ProcessInfo, test.processes), test.told
 		}
@@ -89,22 +90,22 @@ func TestIdle(t *testing.T) {
 
 func TestFaultsOfDrivers(t *testing.T) {
 	for name, test := range map[string]struct {
-		spoil func(*dgxa100.Server)
+		spoil func(*mock.Server)
 		fault string
 		lost  int
 	}{
-		"no library": {func(s *dgxa100.Server) { s.InitFunc = func() nvml.Return { return nvml.ERROR_LIBRARY_NOT_FOUND } },
+		"no library": {func(s *mock.Server) { s.InitFunc = func() nvml.Return { return nvml.ERROR_LIBRARY_NOT_FOUND } },
 			"there is no NVIDIA driver: libnvidia-ml.so.1 is not found", 0},
-		"not loaded": {func(s *dgxa100.Server) { s.InitFunc = func() nvml.Return { return nvml.ERROR_DRIVER_NOT_LOADED } },
+		"not loaded": {func(s *mock.Server) { s.InitFunc = func() nvml.Return { return nvml.ERROR_DRIVER_NOT_LOADED } },
 			"the NVIDIA driver is not loaded", 0},
-		"upgraded": {func(s *dgxa100.Server) { s.InitFunc = func() nvml.Return { return nvml.ERROR_LIB_RM_VERSION_MISMATCH } },
+		"upgraded": {func(s *mock.Server) { s.InitFunc = func() nvml.Return { return nvml.ERROR_LIB_RM_VERSION_MISMATCH } },
 			"the NVIDIA driver is of another version than its libraries: it was upgraded and not loaded anew", 0},
-		"odd version": {func(s *dgxa100.Server) { s.DriverVersion = "550-beta" }, `driver version "550-beta": "550-beta" is no number`, 0},
-		"no GPUs":     {func(s *dgxa100.Server) { s.Devices = nil }, "driver 550.54.15 has no GPU that answers", 0},
-		"one fell off the bus": {func(s *dgxa100.Server) {
-			s.Devices[3].(*dgxa100.Device).GetUUIDFunc = func() (string, nvml.Return) { return "", nvml.ERROR_GPU_IS_LOST }
+		"odd version": {func(s *mock.Server) { s.DriverVersion = "550-beta" }, `driver version "550-beta": "550-beta" is no number`, 0},
+		"no GPUs":     {func(s *mock.Server) { s.Devices = nil }, "driver 550.54.15 has no GPU that answers", 0},
+		"one fell off the bus": {func(s *mock.Server) {
+			s.Devices[3].(*mock.Device).GetUUIDFunc = func() (string, nvml.Return) { return "", nvml.ERROR_GPU_IS_LOST }
 		}, "", 1},
-		"no count": {func(s *dgxa100.Server) {
+		"no count": {func(s *mock.Server) {
 			s.DeviceGetCountFunc = func() (int, nvml.Return) { return 0, nvml.ERROR_UNKNOWN }
 		},
 			"the driver does not tell its GPUs: NVML error 999", 0},
