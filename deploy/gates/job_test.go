@@ -18,15 +18,7 @@ var update = flag.Bool("update", false, "write the Jobs anew")
 
 // The Job of a template that has all that a Job must not have.
 func TestJob(t *testing.T) {
-	text, err := os.ReadFile("testdata/template.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := candidate("")
-	c.Template = &corev1.PodTemplateSpec{}
-	if err := yaml.UnmarshalStrict(text, c.Template); err != nil {
-		t.Fatal(err)
-	}
+	c := fullCandidate(t)
 	before := c.Template.DeepCopy()
 	command := []string{"python", "-c", "import torch"}
 	for name, gpu := range map[string]bool{"job.yaml": true, "job-without-gpu.yaml": false} {
@@ -50,6 +42,21 @@ func TestJob(t *testing.T) {
 	if !strings.EqualFold(before.String(), c.Template.String()) {
 		t.Error("the environment's template was changed")
 	}
+}
+
+// fullCandidate is an environment whose template has everything.
+func fullCandidate(t *testing.T) deploy.Candidate {
+	t.Helper()
+	text, err := os.ReadFile("testdata/template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := candidate("")
+	c.Template = &corev1.PodTemplateSpec{}
+	if err := yaml.UnmarshalStrict(text, c.Template); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestJobName(t *testing.T) {

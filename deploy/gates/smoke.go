@@ -1,6 +1,7 @@
 package gates
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,14 +30,19 @@ type Smoke struct {
 	Parallel int
 	Now      func() time.Time
 
-	mu sync.Mutex
-	// running are the tests that were begun, and when each is over at the latest.
-	running map[string]time.Time
+	mu      sync.Mutex
+	running map[string]*smokeTest
 	// ended are the verdicts of the tests that have ended. Their Jobs go.
 	ended map[string]deploy.Verdict
 }
 
 var _ deploy.Gate = (*Smoke)(nil)
+
+// smokeTest is one that was begun.
+type smokeTest struct {
+	over    time.Time // at the latest
+	trouble string    // that its pod last had
+}
 
 const (
 	// lookAgain is when a test that runs is looked at again.
@@ -62,10 +68,11 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 	}
 	name := jobName(c, command)
 	key := c.Environment.Namespace + "/" + name
-	if verdict, ok := g.known(key, timeout); ok {
+	test, verdict := g.begin(key, timeout)
+	if test == nil {
 		return verdict
 	}
-	verdict, ended, err := g.test(ctx, c, name, command, timeout)
+	verdict, ended, err := g.look(ctx, c, test, name, command, timeout)
 	switch {
 	case err != nil:
 		verdict = refuse("cannot run the smoke test: %v", err)
@@ -78,26 +85,30 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 	return verdict
 }
 
-// known is the verdict on a test that has ended, or that has to wait for others
-// to end. Otherwise the test is counted among those that run.
-func (g *Smoke) known(key string, timeout time.Duration) (v deploy.Verdict, ok bool) {
+// begin counts a test among those that run. It is nil, and there is a verdict, for
+// one that has ended, or that has to wait for others to end.
+func (g *Smoke) begin(key string, timeout time.Duration) (*smokeTest, deploy.Verdict) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if v, ok := g.ended[key]; ok {
-		return v, true
+		return nil, v
 	}
 	now := g.Now()
-	maps.DeleteFunc(g.running, func(_ string, over time.Time) bool { return over.Before(now) })
-	if _, ok := g.running[key]; !ok && len(g.running) >= g.Parallel {
-		v = refuse("the smoke test waits for others: %d run at once", g.Parallel)
+	maps.DeleteFunc(g.running, func(_ string, t *smokeTest) bool { return t.over.Before(now) })
+	if t, ok := g.running[key]; ok {
+		return t, deploy.Verdict{}
+	}
+	if len(g.running) >= g.Parallel {
+		v := refuse("the smoke test waits for others: %d run at once", g.Parallel)
 		v.Until = now.Add(lookAgain)
-		return v, true
+		return nil, v
 	}
 	if g.running == nil {
-		g.running = map[string]time.Time{}
+		g.running = map[string]*smokeTest{}
 	}
-	g.running[key] = now.Add(2 * timeout) // once with a GPU, and once without
-	return v, false
+	t := &smokeTest{over: now.Add(2 * timeout)} // once with a GPU, and once without
+	g.running[key] = t
+	return t, deploy.Verdict{}
 }
 
 func (g *Smoke) end(key string, v deploy.Verdict) {
@@ -110,44 +121,47 @@ func (g *Smoke) end(key string, v deploy.Verdict) {
 	g.ended[key] = v
 }
 
-// test takes the test one step on.
-func (g *Smoke) test(ctx context.Context, c deploy.Candidate, name string, command []string, timeout time.Duration) (v deploy.Verdict, ended bool, err error) {
+// look takes a test one step on.
+func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name string, command []string, timeout time.Duration) (v deploy.Verdict, ended bool, err error) {
 	jobs := g.Client.BatchV1().Jobs(c.Environment.Namespace)
 	job, err := jobs.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		job, err = jobs.Create(ctx, jobFor(c, name, command, timeout, true), metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			job, err = jobs.Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			return running(command, ""), false, nil
 		}
 	}
 	if err != nil {
 		return v, false, err
 	}
-	if job.DeletionTimestamp != nil {
-		return refuse("the smoke test starts anew, without a GPU"), false, nil
+	pods, err := g.pods(ctx, job)
+	if err != nil {
+		return v, false, err
 	}
 	for _, condition := range job.Status.Conditions {
-		if condition.Status != corev1.ConditionTrue {
-			continue
-		}
-		switch condition.Type {
-		case batchv1.JobComplete:
+		switch {
+		case condition.Status != corev1.ConditionTrue:
+		case condition.Type == batchv1.JobComplete:
 			return deploy.Verdict{Answer: deploy.Allow, Reason: "the smoke test passed"}, true, nil
-		case batchv1.JobFailed:
-			why, err := g.why(ctx, job, condition.Message)
-			return refuse("smoke test failed: %s", why), err == nil, err
+		case condition.Type == batchv1.JobFailed:
+			why := cmp.Or(failure(pods), t.trouble, condition.Message)
+			return refuse("smoke test failed: %s", why), true, nil
 		}
 	}
-	age := g.Now().Sub(job.CreationTimestamp.Time)
-	if age > placeLimit && takesGPU(job) {
-		if why, waits, err := g.unplaced(ctx, job); err != nil || waits {
-			if err == nil {
-				err = g.withoutGPU(ctx, c, job, command, timeout)
-			}
-			return refuse("the smoke test gets no GPU (%s): it starts anew without one", why), false, err
-		}
+	unplaced, trouble := troubles(pods)
+	t.trouble = cmp.Or(trouble, t.trouble)
+	if unplaced && takesGPU(job) && g.Now().Sub(job.CreationTimestamp.Time) > placeLimit {
+		return refuse("the smoke test gets no GPU, and begins anew without one: %s", trouble), false, g.withoutGPU(ctx, c, job, command, timeout)
 	}
-	return refuse("the smoke test runs: %s", strings.Join(command, " ")), false, nil
+	return running(command, trouble), false, nil
+}
+
+func running(command []string, trouble string) deploy.Verdict {
+	v := refuse("the smoke test runs: %s", strings.Join(command, " "))
+	if trouble != "" {
+		v.Reason = "the smoke test waits: " + trouble
+	}
+	return v
 }
 
 // withoutGPU puts a test in the place of one that gets no GPU.
@@ -173,42 +187,37 @@ func (g *Smoke) pods(ctx context.Context, job *batchv1.Job) ([]corev1.Pod, error
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !metav1.IsControlledBy(&p, job) }), nil
 }
 
-// unplaced reports whether a test's pod waits for a node.
-func (g *Smoke) unplaced(ctx context.Context, job *batchv1.Job) (why string, waits bool, err error) {
-	pods, err := g.pods(ctx, job)
-	if err != nil {
-		return "", false, err
-	}
+// troubles says why a test's pod does not run yet, and whether that is for want of
+// a node.
+func troubles(pods []corev1.Pod) (unplaced bool, why string) {
 	for _, p := range pods {
 		for _, c := range p.Status.Conditions {
 			if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-				return c.Message, true, nil
+				return true, c.Message
+			}
+		}
+		for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+			if w := s.State.Waiting; w != nil && w.Message != "" {
+				return false, w.Reason + ": " + w.Message
 			}
 		}
 	}
-	return "", false, nil
+	return false, ""
 }
 
-// why is what went wrong in a test that failed, by its pod.
-func (g *Smoke) why(ctx context.Context, job *batchv1.Job, otherwise string) (string, error) {
-	pods, err := g.pods(ctx, job)
-	if err != nil {
-		return "", err
-	}
+// failure is what a test's pod died of.
+func failure(pods []corev1.Pod) string {
 	for _, p := range pods {
 		for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-			switch {
-			case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
-				return fmt.Sprintf("exit code %d: %s", s.State.Terminated.ExitCode, lastLine(s.State.Terminated.Message, s.State.Terminated.Reason)), nil
-			case s.State.Waiting != nil && s.State.Waiting.Message != "":
-				return fmt.Sprintf("%s: %s", s.State.Waiting.Reason, s.State.Waiting.Message), nil
+			if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
+				return fmt.Sprintf("exit code %d: %s", t.ExitCode, lastLine(t.Message, t.Reason))
 			}
 		}
 		if p.Status.Message != "" {
-			return p.Status.Message, nil
+			return p.Status.Message
 		}
 	}
-	return otherwise, nil
+	return ""
 }
 
 // lastLine is the last of a text that says something: of a traceback the error.
