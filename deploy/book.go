@@ -12,6 +12,7 @@ import (
 // book is what the records say, kept in memory by the one process that writes
 // them.
 type book struct {
+	reading   sync.Mutex // of releases, one at a time
 	mu        sync.Mutex
 	tracked   map[string]*tracked // by the repositories' URLs
 	pins      map[Environment]Pin
@@ -24,6 +25,7 @@ type tracked struct {
 	refs     map[layers.Ref]bool
 	tags     bool
 	releases []Release
+	read     bool // the releases are of all these
 }
 
 func newBook() *book {
@@ -85,6 +87,12 @@ func (b *book) refresh(ctx context.Context, store Store) error {
 
 // reread reads the releases of a repository that are followed.
 func (b *book) reread(ctx context.Context, store Store, url string) error {
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	return b.rereadLocked(ctx, store, url)
+}
+
+func (b *book) rereadLocked(ctx context.Context, store Store, url string) error {
 	b.mu.Lock()
 	refs, tags := slices.Collect(maps.Keys(b.tracked[url].refs)), b.tracked[url].tags
 	b.mu.Unlock()
@@ -94,33 +102,54 @@ func (b *book) reread(ctx context.Context, store Store, url string) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tracked[url].releases = releases
+	b.tracked[url].releases, b.tracked[url].read = releases, true
 	return nil
 }
 
 // newest finds the newest release of a track, and follows it from now on.
 func (b *book) newest(ctx context.Context, store Store, url string, track Track) (*Release, error) {
+	if release, follows := b.followed(url, track); follows {
+		return release, nil
+	}
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if release, follows := b.followed(url, track); follows {
+		return release, nil
+	}
 	b.mu.Lock()
 	t := b.tracked[url]
 	if t == nil {
 		t = &tracked{refs: map[layers.Ref]bool{}}
 		b.tracked[url] = t
 	}
-	follows := track.ref == "" && t.tags || track.ref != "" && t.refs[track.ref]
+	was := *t
+	t.refs = maps.Clone(t.refs)
 	if track.ref == "" {
 		t.tags = true
 	} else {
 		t.refs[track.ref] = true
 	}
+	t.read = false
 	b.mu.Unlock()
-	if !follows {
-		if err := b.reread(ctx, store, url); err != nil {
-			return nil, err
-		}
+	if err := b.rereadLocked(ctx, store, url); err != nil {
+		b.mu.Lock()
+		*t = was
+		b.mu.Unlock()
+		return nil, err
 	}
+	release, _ := b.followed(url, track)
+	return release, nil
+}
+
+// followed is the newest release of a track, if its releases have been read.
+func (b *book) followed(url string, track Track) (_ *Release, follows bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return track.Newest(t.releases), nil
+	t := b.tracked[url]
+	if t == nil || !t.read || track.ref == "" && !t.tags || track.ref != "" && !t.refs[track.ref] {
+		return nil, false
+	}
+	return track.Newest(t.releases), true
 }
 
 // entry is what the book has of one environment.

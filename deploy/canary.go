@@ -30,12 +30,6 @@ func (c *canaries) forget() {
 	clear(c.chosen)
 }
 
-func (c *canaries) drop(g group) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.chosen, g)
-}
-
 func (c *canaries) get(g group) (Environment, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,18 +82,28 @@ func (l *leader) waitsForCanary(ctx context.Context, f *facts) (string, error) {
 		return "", nil
 	case ours && (last.State == Failed || last.State == RolledBack || last.State == RollingBack):
 		return fmt.Sprintf("%s got the release first and failed: %s", canary, last.Reason), nil
-	case ours && !last.State.Final(), last == nil:
-		return fmt.Sprintf("waits for %s, which gets the release first", canary), nil
+	case ours && !last.State.Final():
+		return fmt.Sprintf(waitsFor, canary), nil
 	}
-	// It has nothing to do any more: there may be another now.
-	l.canaries.drop(m.group)
-	next, err := l.choose(ctx, m.group, f.workload.Environment)
-	if err != nil || next == canary || next == f.workload.Environment {
+	// It has not begun, or has nothing to do any more: there may be another then.
+	still, err := l.member(ctx, canary)
+	if err != nil {
 		return "", err
 	}
-	l.canaries.set(m.group, next)
-	return fmt.Sprintf("waits for %s, which gets the release first", next), nil
+	if still != nil && still.group == m.group {
+		return fmt.Sprintf(waitsFor, canary), nil
+	}
+	if canary, err = l.choose(ctx, m.group, f.workload.Environment); err != nil {
+		return "", err
+	}
+	l.canaries.set(m.group, canary)
+	if canary == f.workload.Environment {
+		return "", nil
+	}
+	return fmt.Sprintf(waitsFor, canary), nil
 }
+
+const waitsFor = "waits for %s, which gets the release first"
 
 // member is an environment in a group.
 type member struct {

@@ -109,9 +109,7 @@ func (e *Engine) lead(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	for _, environment := range l.book.known() {
-		l.queue.Add(environment)
-	}
+	l.lookAtAll()
 	for range reconcilers {
 		group.Go(func() { l.work(ctx) })
 	}
@@ -124,12 +122,21 @@ func (e *Engine) lead(ctx context.Context) error {
 			return err
 		}
 		l.canaries.forget()
-		for _, environment := range l.book.known() {
-			l.queue.Add(environment)
-		}
+		l.lookAtAll()
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// lookAtAll has every environment looked at: those that there are, and those that
+// there were.
+func (l *leader) lookAtAll() {
+	for _, environment := range l.cluster.environments() {
+		l.queue.Add(environment)
+	}
+	for _, environment := range l.book.known() {
+		l.queue.Add(environment)
+	}
 }
 
 // work looks at environments until the queue is shut down.

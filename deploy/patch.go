@@ -127,17 +127,18 @@ func restoreStrategy(ctx context.Context, client kubernetes.Interface, w *worklo
 	if err := json.Unmarshal([]byte(text), &before); err == nil && view(live).strategy.rolling {
 		spec[strategyField[w.Kind]] = tree{"rollingUpdate": tree{"maxSurge": before.Surge, "maxUnavailable": before.Down}}
 	}
-	changed, err := merge(ctx, client, w.Environment, meta, tree{"annotations": tree{strategyAnnotation: nil}}, spec)
+	changed, err := merge(ctx, client, w.Environment, meta, tree{}, spec)
 	if err != nil {
 		return nil, fmt.Errorf("give %s its strategy back: %w", w.Environment, err)
 	}
 	// By that we have set the fields, so our name goes with a patch of its own.
+	// The annotation goes last: while it is there, all this is done again.
 	meta, ok = changed.(metav1.Object)
 	if !ok {
 		return view(changed), nil
 	}
 	others := slices.DeleteFunc(meta.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == strategyManager })
-	changed, err = merge(ctx, client, w.Environment, meta, tree{"managedFields": others}, nil)
+	changed, err = merge(ctx, client, w.Environment, meta, tree{"managedFields": others, "annotations": tree{strategyAnnotation: nil}}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("take our name off the strategy of %s: %w", w.Environment, err)
 	}

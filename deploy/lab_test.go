@@ -1,0 +1,323 @@
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	pg "github.com/lab-layers/lab-layers/agent/postgres/cluster"
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// The parts that all tests share: a control plane and a PostgreSQL. Each test
+// has a namespace and a schema of its own.
+var (
+	shared   clustertest.Shared
+	database = sync.OnceValues(startDatabase)
+	schemas  atomic.Int64
+)
+
+func TestMain(m *testing.M) {
+	code := shared.Run(m)
+	if db, err := database(); err == nil {
+		hurry, cancel := context.WithCancel(context.Background())
+		cancel() // what is thrown away need not be written down
+		db.Stop(hurry)
+		os.RemoveAll(db.dir)
+	}
+	os.Exit(code)
+}
+
+type testDatabase struct {
+	*pg.Cluster
+	dir string
+}
+
+func startDatabase() (*testDatabase, error) {
+	dir, err := os.MkdirTemp("", "postgres")
+	if err != nil {
+		return nil, err
+	}
+	started, err := pg.Start(context.Background(), pg.Options{DataDir: dir})
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return &testDatabase{started, dir}, nil
+}
+
+const (
+	labURL   = "https://git.example/lab.git"
+	registry = "registry.example/lab"
+	mainRef  = layers.Ref("refs/heads/main")
+)
+
+// lab is a repository's records and the workloads of a namespace.
+type lab struct {
+	testing.TB
+	*clustertest.Cluster
+	store  *postgres.Store
+	ns     string
+	schema string
+	at     map[layers.Ref]layers.Commit
+	pushes int
+}
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	l := &lab{TB: t, Cluster: shared.Get(t), at: map[layers.Ref]layers.Commit{}}
+	l.ns = l.Namespace(t)
+	db, err := database()
+	l.check(err)
+	l.schema = fmt.Sprintf("test_%d", schemas.Add(1))
+	l.store, err = postgres.Open(t.Context(), db.URL(), postgres.Options{Schema: l.schema})
+	l.check(err)
+	t.Cleanup(l.store.Close)
+	return l
+}
+
+func (l *lab) check(err error) {
+	l.Helper()
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+// release records a run of a ref that succeeded, with images of layers by their
+// digests, and returns the commit.
+func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Commit {
+	l.Helper()
+	l.pushes++
+	commit := layers.Commit(digest.FromString(fmt.Sprint(l.schema, l.pushes)).Encoded()[:40])
+	repository, err := l.store.Repository(l.Context(), labURL)
+	l.check(err)
+	_, err = l.store.Record(l.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: ref, Old: l.at[ref], New: commit}})
+	l.check(err)
+	l.at[ref] = commit
+	run, err := l.store.Claim(l.Context(), "test", time.Minute)
+	l.check(err)
+	v := agent.Verdict{
+		Run: run.ID, State: agent.Succeeded, Plan: &layers.Plan{To: commit},
+		Snapshot: &agent.Snapshot{Repository: repository, Commit: commit, Complete: true, Images: map[layers.Name]pipeline.Image{}},
+	}
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		d := digest.Digest(images[name])
+		image, err := l.store.Publish(l.Context(), pipeline.Image{
+			Key: layers.Key(digest.FromString(string(name) + string(d))), Repository: string(name), Digest: d, Config: []byte("{}"),
+			Blobs: []pipeline.Blob{{Digest: d, DiffID: d, MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Size: 1, Own: true}},
+		})
+		l.check(err)
+		planned := &layers.PlannedLayer{Name: name, Kind: layers.Experiment, Key: image.Key, Step: layers.Build, Reasons: []layers.Reason{}}
+		v.Plan.Layers = append(v.Plan.Layers, planned)
+		v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Made, Image: &image})
+		v.Snapshot.Images[name] = image
+	}
+	l.check(l.store.Finish(l.Context(), "test", v))
+	return commit
+}
+
+// push is a release of one layer on main.
+func (l *lab) push(layer layers.Name, d string) layers.Commit {
+	l.Helper()
+	return l.release(mainRef, map[layers.Name]string{layer: d})
+}
+
+// engine is one that deploys the lab's releases.
+func (l *lab) engine(change ...func(*deploy.Engine)) *deploy.Engine {
+	e := &deploy.Engine{
+		Client: l.Client, Store: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
+		Namespaces: []string{l.ns}, Now: time.Now, Log: slog.New(slog.NewTextHandler(l.Output(), nil)),
+	}
+	for _, c := range change {
+		c(e)
+	}
+	return e
+}
+
+// start serves an engine until the test ends, or the returned function is
+// called.
+func (l *lab) start(e *deploy.Engine) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.Serve(ctx)
+	}()
+	stop = func() { cancel(); <-done }
+	l.Cleanup(stop)
+	return stop
+}
+
+// workload is what tests make in the cluster.
+type workload struct {
+	name        string
+	layer       string
+	image       string
+	replicas    int32
+	gpus        int64
+	annotations map[string]string
+}
+
+func (l *lab) meta(w workload) metav1.ObjectMeta {
+	annotations := map[string]string{deploy.LayerAnnotation + "main": w.layer, deploy.TrackAnnotation: "main"}
+	maps.Copy(annotations, w.annotations)
+	return metav1.ObjectMeta{Name: w.name, Namespace: l.ns, Annotations: annotations}
+}
+
+func (w workload) selector() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"app": w.name}}
+}
+
+func (w workload) template(restart corev1.RestartPolicy) corev1.PodTemplateSpec {
+	c := corev1.Container{Name: "main", Image: w.image}
+	if w.gpus > 0 {
+		list := corev1.ResourceList{clustertest.GPUResource: *resource.NewQuantity(w.gpus, resource.DecimalSI)}
+		c.Resources = corev1.ResourceRequirements{Requests: list, Limits: list}
+	}
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": w.name}},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{c, {Name: "sidecar", Image: "registry.example/proxy:1"}}, RestartPolicy: restart,
+			TerminationGracePeriodSeconds: new(int64(0)),
+		},
+	}
+}
+
+var byTest = metav1.CreateOptions{FieldManager: "test"}
+
+func (l *lab) deployment(w workload) deploy.Environment {
+	l.Helper()
+	_, err := l.Client.AppsV1().Deployments(l.ns).Create(l.Context(), &appsv1.Deployment{
+		ObjectMeta: l.meta(w),
+		Spec:       appsv1.DeploymentSpec{Replicas: &w.replicas, Selector: w.selector(), Template: w.template("")},
+	}, byTest)
+	l.check(err)
+	return deploy.Environment{Namespace: l.ns, Kind: deploy.Deployment, Name: w.name}
+}
+
+func (l *lab) statefulSet(w workload, how appsv1.StatefulSetUpdateStrategyType) deploy.Environment {
+	l.Helper()
+	_, err := l.Client.AppsV1().StatefulSets(l.ns).Create(l.Context(), &appsv1.StatefulSet{
+		ObjectMeta: l.meta(w),
+		Spec: appsv1.StatefulSetSpec{
+			Replicas: &w.replicas, Selector: w.selector(), Template: w.template(""), UpdateStrategy: appsv1.StatefulSetUpdateStrategy{Type: how},
+		},
+	}, byTest)
+	l.check(err)
+	return deploy.Environment{Namespace: l.ns, Kind: deploy.StatefulSet, Name: w.name}
+}
+
+func (l *lab) daemonSet(w workload) deploy.Environment {
+	l.Helper()
+	_, err := l.Client.AppsV1().DaemonSets(l.ns).Create(l.Context(), &appsv1.DaemonSet{
+		ObjectMeta: l.meta(w), Spec: appsv1.DaemonSetSpec{Selector: w.selector(), Template: w.template("")},
+	}, byTest)
+	l.check(err)
+	return deploy.Environment{Namespace: l.ns, Kind: deploy.DaemonSet, Name: w.name}
+}
+
+func (l *lab) cronJob(w workload) deploy.Environment {
+	l.Helper()
+	_, err := l.Client.BatchV1().CronJobs(l.ns).Create(l.Context(), &batchv1.CronJob{
+		ObjectMeta: l.meta(w),
+		Spec: batchv1.CronJobSpec{Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{
+			Spec: batchv1.JobSpec{Template: w.template(corev1.RestartPolicyNever)},
+		}},
+	}, byTest)
+	l.check(err)
+	return deploy.Environment{Namespace: l.ns, Kind: deploy.CronJob, Name: w.name}
+}
+
+// template reads a workload's present pod template and metadata.
+func (l *lab) template(e deploy.Environment) (metav1.ObjectMeta, corev1.PodSpec) {
+	l.Helper()
+	switch e.Kind {
+	case deploy.Deployment:
+		o, err := l.Client.AppsV1().Deployments(e.Namespace).Get(l.Context(), e.Name, metav1.GetOptions{})
+		l.check(err)
+		return o.ObjectMeta, o.Spec.Template.Spec
+	case deploy.StatefulSet:
+		o, err := l.Client.AppsV1().StatefulSets(e.Namespace).Get(l.Context(), e.Name, metav1.GetOptions{})
+		l.check(err)
+		return o.ObjectMeta, o.Spec.Template.Spec
+	case deploy.DaemonSet:
+		o, err := l.Client.AppsV1().DaemonSets(e.Namespace).Get(l.Context(), e.Name, metav1.GetOptions{})
+		l.check(err)
+		return o.ObjectMeta, o.Spec.Template.Spec
+	}
+	o, err := l.Client.BatchV1().CronJobs(e.Namespace).Get(l.Context(), e.Name, metav1.GetOptions{})
+	l.check(err)
+	return o.ObjectMeta, o.Spec.JobTemplate.Spec.Template.Spec
+}
+
+func (l *lab) image(e deploy.Environment) string {
+	l.Helper()
+	_, spec := l.template(e)
+	return spec.Containers[0].Image
+}
+
+// listed is where an environment stands by the records.
+func (l *lab) listed(e deploy.Environment) *deploy.Listed {
+	l.Helper()
+	all, err := l.store.Environments(l.Context())
+	l.check(err)
+	for _, v := range all {
+		if v.Environment == e {
+			return &v
+		}
+	}
+	return nil
+}
+
+// await waits until an environment stands in a state at a commit.
+func (l *lab) await(e deploy.Environment, state deploy.State, commit layers.Commit) deploy.Listed {
+	l.Helper()
+	var found deploy.Listed
+	clustertest.Await(l, fmt.Sprintf("%s to be %s", e, state), func(context.Context) error {
+		v := l.listed(e)
+		if v == nil {
+			return errors.New("it is not listed")
+		}
+		found = *v
+		if v.State != state || commit != "" && v.Commit != commit {
+			return fmt.Errorf("it is %s at %s: %s", v.State, v.Commit.Short(), v.Reason)
+		}
+		return nil
+	})
+	return found
+}
+
+func ref(layer, d string) string { return registry + "/" + layer + "@" + d }
+
+// digests of images that fare well, all of them different.
+func runs(n int) string { return clustertest.Runs.Digest(n) }
+
+func has(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is to have %q", text, part)
+		}
+	}
+}
