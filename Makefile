@@ -44,8 +44,11 @@ SEED ?= 0
 soak: setup build ## Kill the parts at random for DURATION (1h, by SEED), and load the agent
 	$(GO) test -run '^Test(Soak|Load)' -v -timeout 0 -soak $(DURATION) -soak-seed $(SEED) ./cmd/lab-layers
 
+generate: ## Write what is generated from the types of custom resources
+	$(GO) generate ./deploy/operator/api
+
 lint: ## go vet and staticcheck
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-.PHONY: help setup build cluster demo torch test bench soak lint
+.PHONY: help setup build cluster demo torch test bench soak generate lint

@@ -116,7 +116,7 @@ func (c *cluster) prepare(informer cache.SharedIndexInformer) error {
 // failed tells of a watch that cannot be had, once; it is tried again with
 // growing pauses. What is refused is done without meanwhile.
 func (w *watch) failed(err error, log *slog.Logger) {
-	problem := problemOf(err)
+	problem := Problem(err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !apierrors.IsForbidden(err) {

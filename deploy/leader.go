@@ -357,7 +357,7 @@ func (l *leader) refused(ctx context.Context, f *facts, err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return err // it was changed meanwhile: the watch tells
 	}
-	problem := problemOf(err)
+	problem := Problem(err)
 	if f.last != nil && !f.last.State.Final() {
 		if f.last.Reason != problem {
 			l.Log.Warn("the API server refuses a rollout for now", "environment", f.workload.Environment, "problem", problem)

@@ -11,9 +11,9 @@ import (
 // forbid in other words.
 var lacking = regexp.MustCompile(`User "[^"]*" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 
-// problemOf tells of an API server's refusal in one line. Of a missing right it
+// Problem tells of an API server's refusal in one line. Of a missing right it
 // names the verb and the resource to grant.
-func problemOf(err error) string {
+func Problem(err error) string {
 	if lacks := lacking.FindStringSubmatch(err.Error()); lacks != nil && apierrors.IsForbidden(err) {
 		verb, resource, group, namespace := lacks[1], lacks[2], lacks[3], lacks[4]
 		if group != "" {

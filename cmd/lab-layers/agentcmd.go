@@ -226,6 +226,11 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 		return err
 	}
 	defer deploying(engine)(ctx)
+	operator, err := f.deploying.operate(s, named, log)
+	if err != nil {
+		return err
+	}
+	defer operating(operator)(ctx)
 	var timetable sync.WaitGroup
 	timetable.Go(func() { schedule.Run(idle, log, entries...) })
 	defer timetable.Wait()

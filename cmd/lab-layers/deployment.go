@@ -35,12 +35,15 @@ type deployFlags struct {
 	registry   string
 	parallel   int
 	canary     bool
+	// operator is the namespace of what the operator has for itself.
+	operator string
 }
 
 func (f *deployFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.kubeconfig, "kubeconfig", "", "cluster whose annotated workloads are rolled to new images: a kubeconfig file, or in-cluster for the agent's own service account (default: none)")
 	cmd.Flags().StringSliceVar(&f.namespaces, "namespaces", nil, "namespaces whose workloads are looked after (default: all)")
 	cmd.Flags().StringVar(&f.registry, "deploy-registry", "", "the registry as nodes reach it, as HOST or HOST/PREFIX, if they do by another name")
+	cmd.Flags().StringVar(&f.operator, "operator-namespace", "", "namespace of the LabImages and of the lease of who serves custom resources (default: the service account's, or that of the kubeconfig's context)")
 	cmd.Flags().IntVar(&f.parallel, "rollouts", 50, "rollouts that go on side by side; 0 is no limit")
 	cmd.Flags().BoolVar(&f.canary, "canary", true, "of the environments on a base have one get a release first, and the others only once it is healthy")
 }
@@ -55,8 +58,19 @@ func (f *deployFlags) client() (clientgo.Interface, error) {
 
 // newClient speaks with the cluster that a --kubeconfig names.
 func newClient(kubeconfig string) (clientgo.Interface, error) {
-	var config *rest.Config
-	var err error
+	config, err := clusterConfig(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := clientgo.NewForConfig(config)
+	if err != nil {
+		return nil, inputf("--kubeconfig %s: %w", kubeconfig, err)
+	}
+	return client, nil
+}
+
+// clusterConfig says how to speak with the cluster that a --kubeconfig names.
+func clusterConfig(kubeconfig string) (config *rest.Config, err error) {
 	if kubeconfig == inCluster {
 		config, err = rest.InClusterConfig()
 	} else {
@@ -66,11 +80,7 @@ func newClient(kubeconfig string) (clientgo.Interface, error) {
 		return nil, inputf("--kubeconfig %s: %w", kubeconfig, err)
 	}
 	config.QPS, config.Burst, config.UserAgent = apiRate, apiBurst, "lab-layers"
-	client, err := clientgo.NewForConfig(config)
-	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", kubeconfig, err)
-	}
-	return client, nil
+	return config, nil
 }
 
 // engine deploys what a stack releases of some repositories, given as URLs by
@@ -81,16 +91,20 @@ func (f *deployFlags) engine(s *stack, repositories map[string]string, log *slog
 		return nil, err
 	}
 	klog.SetSlogLogger(log.With("part", "client-go"))
-	registry := f.registry
-	if registry == "" {
-		registry = s.found.Registry
-	}
 	return &deploy.Engine{
-		Client: client, Store: s.store, Repositories: repositories, Registry: registry, Namespaces: f.namespaces,
+		Client: client, Store: s.store, Repositories: repositories, Registry: f.registryOf(s), Namespaces: f.namespaces,
 		Gates:    []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: s.store, Now: time.Now}},
 		Tests:    []deploy.Gate{&gates.Smoke{Client: client, Parallel: smokeTests, Now: time.Now}},
 		Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
 	}, nil
+}
+
+// registryOf is a stack's registry as nodes reach it.
+func (f *deployFlags) registryOf(s *stack) string {
+	if f.registry != "" {
+		return f.registry
+	}
+	return s.found.Registry
 }
 
 // deploying serves an engine until the returned function is called; a nil one

@@ -24,6 +24,8 @@ deploy/calendar:
 deploy/clustertest: pipeline/child
 deploy/clustertest/serve: deploy/clustertest
 deploy/gates: deploy deploy/calendar deploy/gpu pipeline pipeline/cuda
+deploy/operator: deploy layers
+deploy/operator/api:
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda
 deploy/gpu/probe: deploy/gpu

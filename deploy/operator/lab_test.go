@@ -1,0 +1,271 @@
+package operator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/go-logr/logr"
+
+	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	pg "github.com/lab-layers/lab-layers/agent/postgres/cluster"
+	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/operator"
+	"github.com/lab-layers/lab-layers/deploy/operator/api"
+	"github.com/lab-layers/lab-layers/layers"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+// The parts that all tests share: a control plane with the custom resources, and
+// a PostgreSQL. Each test has a namespace and a schema of its own.
+var (
+	shared   clustertest.Shared
+	database = sync.OnceValues(startDatabase)
+	schemas  atomic.Int64
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	code := shared.Run(m)
+	if db, err := database(); err == nil {
+		hurry, cancel := context.WithCancel(context.Background())
+		cancel() // what is thrown away need not be written down
+		db.Stop(hurry)
+		os.RemoveAll(db.dir)
+	}
+	os.Exit(code)
+}
+
+type testDatabase struct {
+	*pg.Cluster
+	dir string
+}
+
+func startDatabase() (*testDatabase, error) {
+	dir, err := os.MkdirTemp("", "postgres")
+	if err != nil {
+		return nil, err
+	}
+	started, err := pg.Start(context.Background(), pg.Options{DataDir: dir})
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return &testDatabase{started, dir}, nil
+}
+
+const (
+	labURL   = "https://git.example/lab.git"
+	registry = "registry.example/lab"
+	mainRef  = layers.Ref("refs/heads/main")
+	examples = "../../docs/examples/kubernetes"
+)
+
+// lab is a repository's records and a namespace, as an administrator sees them.
+type lab struct {
+	testing.TB
+	*clustertest.Cluster
+	client client.Client
+	store  *postgres.Store
+	ns     string
+	schema string
+	at     map[layers.Ref]layers.Commit
+	pushes int
+}
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	l := &lab{TB: t, Cluster: shared.Get(t), at: map[layers.Ref]layers.Commit{}}
+	scheme := runtime.NewScheme()
+	l.check(errors.Join(clientgoscheme.AddToScheme(scheme), api.AddToScheme(scheme)))
+	var err error
+	l.client, err = client.New(l.Config, client.Options{Scheme: scheme})
+	l.check(err)
+	l.ns = l.Namespace(t)
+	files, err := filepath.Glob(examples + "/crds/lab-layers.dev_*.yaml")
+	l.check(err)
+	for _, file := range files {
+		l.apply(file)
+	}
+	l.apply(examples + "/operator.yaml")
+	l.await("the resources to be served", func(ctx context.Context) error {
+		return l.client.List(ctx, &api.LabImageList{}, client.InNamespace(l.ns))
+	})
+	db, err := database()
+	l.check(err)
+	l.schema = fmt.Sprintf("test_%d", schemas.Add(1))
+	l.store, err = postgres.Open(t.Context(), db.URL(), postgres.Options{Schema: l.schema})
+	l.check(err)
+	t.Cleanup(l.store.Close)
+	return l
+}
+
+func (l *lab) check(err error) {
+	l.Helper()
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+func (l *lab) await(what string, try func(context.Context) error) {
+	l.Helper()
+	clustertest.Await(l.TB, what, try)
+}
+
+// apply makes the objects of a file, those of a namespace in the test's.
+func (l *lab) apply(file string) {
+	l.Helper()
+	f, err := os.Open(file)
+	l.check(err)
+	defer f.Close()
+	for decoder := yaml.NewYAMLOrJSONDecoder(f, 4096); ; {
+		var u unstructured.Unstructured
+		if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			l.Fatal(err)
+		}
+		if kind := u.GetKind(); kind == "Role" || kind == "RoleBinding" || kind == "ServiceAccount" {
+			u.SetNamespace(l.ns)
+		}
+		if u.GetKind() == "RoleBinding" {
+			l.check(unstructured.SetNestedSlice(u.Object, []any{map[string]any{
+				"kind": rbacv1.ServiceAccountKind, "name": "agent", "namespace": l.ns,
+			}}, "subjects"))
+		}
+		err := l.client.Create(l.Context(), &u)
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			l.Fatal(err)
+		}
+	}
+}
+
+// config is that of the service account that the examples give rights to.
+func (l *lab) config() *rest.Config {
+	config := rest.CopyConfig(l.Config)
+	config.Impersonate.UserName = "system:serviceaccount:" + l.ns + ":agent"
+	config.Impersonate.Groups = []string{"system:serviceaccounts", "system:serviceaccounts:" + l.ns, "system:authenticated"}
+	return config
+}
+
+// operate serves the custom resources until the test ends, or it is stopped.
+func (l *lab) operate() (stop func()) {
+	o := &operator.Operator{
+		Config: l.config(), Records: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
+		Namespace: l.ns, Log: slog.New(slog.NewTextHandler(l.Output(), nil)),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.Serve(ctx)
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	l.Cleanup(stop)
+	return stop
+}
+
+// push records a move of a ref, and that a worker took it up.
+func (l *lab) push(ref layers.Ref) *agent.Run {
+	l.Helper()
+	l.pushes++
+	commit := layers.Commit(digest.FromString(fmt.Sprint(l.schema, l.pushes)).Encoded()[:40])
+	repository, err := l.store.Repository(l.Context(), labURL)
+	l.check(err)
+	_, err = l.store.Record(l.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: ref, Old: l.at[ref], New: commit}})
+	l.check(err)
+	l.at[ref] = commit
+	run, err := l.store.Claim(l.Context(), "test", time.Minute)
+	l.check(err)
+	return run
+}
+
+// finish ends a run with images of layers, given by their digests; a layer that
+// has none failed.
+func (l *lab) finish(run *agent.Run, images map[layers.Name]string) {
+	l.Helper()
+	v := agent.Verdict{
+		Run: run.ID, State: agent.Succeeded, Plan: &layers.Plan{To: run.Move.New},
+		Snapshot: &agent.Snapshot{Repository: run.Move.Repository, Commit: run.Move.New, Complete: true, Images: map[layers.Name]pipeline.Image{}},
+	}
+	for name, d := range images {
+		key := layers.Key(digest.FromString(string(name) + d))
+		v.Plan.Layers = append(v.Plan.Layers, &layers.PlannedLayer{
+			Name: name, Kind: layers.Experiment, Key: key, Step: layers.Build,
+			Reasons: []layers.Reason{{Kind: layers.ReasonPath, Detail: string(name) + "/train.py changed"}},
+		})
+		if d == "" {
+			v.State, v.Reason, v.Snapshot.Complete = agent.Failed, string(name)+" failed", false
+			v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Broken, Error: errors.New("Dockerfile:3: exit code 1")})
+			continue
+		}
+		d := digest.Digest(d)
+		image, err := l.store.Publish(l.Context(), pipeline.Image{
+			Key: key, Repository: string(name), Digest: d, Config: []byte("{}"),
+			Blobs: []pipeline.Blob{{Digest: d, DiffID: d, MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Size: 1, Own: true}},
+		})
+		l.check(err)
+		v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Made, Image: &image})
+		v.Snapshot.Images[name] = image
+	}
+	l.check(l.store.Finish(l.Context(), "test", v))
+}
+
+// release is a push that gives images.
+func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Commit {
+	l.Helper()
+	run := l.push(ref)
+	l.finish(run, images)
+	return run.Move.New
+}
+
+// eventsOf are the events of an object: reason and message, a line each.
+func (l *lab) eventsOf(ctx context.Context, obj client.Object) (string, error) {
+	var list corev1.EventList
+	if err := l.client.List(ctx, &list, client.InNamespace(obj.GetNamespace())); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, e := range list.Items {
+		if e.InvolvedObject.Name == obj.GetName() {
+			fmt.Fprintln(&b, e.Reason, e.Message)
+		}
+	}
+	return b.String(), nil
+}
+
+// condition is a condition's status and reason.
+func condition(conditions []metav1.Condition, kind string) string {
+	for _, c := range conditions {
+		if c.Type == kind {
+			return string(c.Status) + " " + c.Reason
+		}
+	}
+	return "none"
+}
