@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	// Sockets have short paths, so this is not below TMPDIR of the tests.
 	if shared.dir, err = os.MkdirTemp("", "labs"); err == nil {
 		shared.other = sync.OnceValues(shared.otherBuildKit)
-		code = m.Run()
+		code = controlPlane.Run(m)
 		shared.close()
 	} else {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/clustertest"
+)
+
+// controlPlane is the cluster that tests of rollouts share.
+var controlPlane clustertest.Shared
+
+// TestRollout follows a push to the pods of a Deployment that somebody made, and
+// takes it back there, by the commands alone.
+func TestRollout(t *testing.T) {
+	c := controlPlane.Get(t)
+	l := newLab(t)
+	ns := c.Namespace(t)
+	c.AddNode(t, clustertest.Node{Name: "class"})
+	_, err := c.Client.AppsV1().Deployments(ns).Create(t.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "unet", Annotations: map[string]string{deploy.LayerAnnotation + "main": "unet", deploy.TrackAnnotation: "main"}},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(2)),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "unet"}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "unet"}},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "registry.example/unet:old"}}},
+			},
+		},
+	}, metav1.CreateOptions{})
+	l.check(err)
+	m := newManaged(l)
+	p := m.replica("a")
+	p.args = append(p.args, "--kubeconfig", c.Kubeconfig, "--namespaces", ns)
+	agent := p.start()
+	name := ns + "/unet"
+	command := func(args ...string) string {
+		t.Helper()
+		return l.command("", p.binary, append(args, "--database-url", m.database)...)
+	}
+	standing := func() (e deploy.Listed) {
+		t.Helper()
+		l.check(json.Unmarshal([]byte(command("environments", "-n", ns, "-o", "json")), &e))
+		return e
+	}
+	image := func() string {
+		t.Helper()
+		d, err := c.Client.AppsV1().Deployments(ns).Get(t.Context(), "unet", metav1.GetOptions{})
+		l.check(err)
+		return d.Spec.Template.Spec.Containers[0].Image
+	}
+	agent.await(`msg="rollout is healthy"`)
+	first, pushed := image(), l.head()
+	if !strings.HasPrefix(first, m.registry+"/unet@sha256:") || standing().Commit != pushed {
+		t.Errorf("it has %s at %s", first, standing().Commit)
+	}
+
+	l.replace("experiments/unet/hparams.json", "{", "{ ")
+	l.git("commit", "-qam", "unet: a change")
+	l.git("push", "-q", "origin", "HEAD:refs/heads/main")
+	agent.await(`msg="rollout is healthy".*commit=` + l.head().Short())
+	second := image()
+	if second == first || standing().Commit != l.head() {
+		t.Errorf("it has %s at %s", second, standing().Commit)
+	}
+	for _, run := range p.recorded() {
+		if run.Move.New == l.head() {
+			t.Logf("from the recorded snapshot to the patched workload: %v", standing().Rollout.Started.Sub(run.Finished))
+		}
+	}
+
+	if said := command("rollback", name); !strings.Contains(said, "is pinned to commit "+pushed.Short()) {
+		t.Errorf("rollback says %q", said)
+	}
+	agent.await(`msg="rollout is healthy"`)
+	if e := standing(); image() != first || e.Pinned == nil || e.Commit != pushed {
+		t.Errorf("it was taken back to %s: %+v", image(), e)
+	}
+	if said := command("trace", name); !strings.Contains(said, "framework") || !strings.Contains(said, "its rollouts") || !strings.Contains(said, string(pushed)) {
+		t.Errorf("trace says %s", said)
+	}
+	command("resume", name)
+	agent.await(`msg="rollout is healthy"`)
+	if e := standing(); image() != second || e.Pinned != nil || e.Commit != l.head() {
+		t.Errorf("it was resumed to %s: %+v", image(), e)
+	}
+	command("rollback", "--snapshot", string(pushed[:12]))
+	agent.await(`msg="rollout is healthy"`)
+	if image() != first {
+		t.Errorf("the snapshot has %s, not %s", image(), first)
+	}
+	clustertest.Await(t, "all pods to run it", func(ctx context.Context) error {
+		pods, err := c.Client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods.Items {
+			if pod.DeletionTimestamp == nil && pod.Spec.Containers[0].Image != first {
+				return fmt.Errorf("%s runs %s", pod.Name, pod.Spec.Containers[0].Image)
+			}
+		}
+		return nil
+	})
+	if err := agent.stop(); err != nil {
+		t.Errorf("SIGTERM: %v", err)
+	}
+}
