@@ -234,11 +234,17 @@ func remedyFor(flag *pflag.Flag) string {
 	}
 }
 
+// passwordWord is a password in the form of NAME=VALUE words, or in a query.
+var passwordWord = regexp.MustCompile(`(?:^|[\s?&])(?:ssl)?password\s*=`)
+
 func hasPassword(address string) bool {
+	if passwordWord.MatchString(address) {
+		return true
+	}
 	u, err := url.Parse(address)
 	if err != nil {
 		return false
 	}
 	_, has := u.User.Password()
-	return has || u.Query().Has("password")
+	return has
 }

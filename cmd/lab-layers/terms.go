@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -57,6 +58,8 @@ func (t *terms) serve(ctx context.Context, f *agentFlags) error {
 		case ctx.Err() == nil && err != nil && before != nil:
 			f.logging.logger(t.errs).Error("cannot start with the new configuration; going on with the one before", "error", err)
 			before, f = nil, before
+		case ctx.Err() != nil && errors.Is(err, context.Canceled):
+			return nil // it was stopped while it started
 		default:
 			return err
 		}

@@ -139,3 +139,28 @@ func (p *program) states(want string) {
 		p.Errorf("%s; want %s", got, want)
 	}
 }
+
+// TestStopWhileStarting holds that an agent which is told to stop before it has
+// started has not failed.
+func TestStopWhileStarting(t *testing.T) {
+	p := newProgram(newLab(t))
+	a := p.start()
+	a.await("part=postgresql")
+	a.signal(syscall.SIGTERM)
+	a.drain()
+	if err := a.cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, a.tail())
+	}
+}
+
+func TestHasPassword(t *testing.T) {
+	for address, want := range map[string]bool{
+		"postgres://lab:hush@db/lab": true, "postgres://db/lab?password=hush": true, "postgres://db/lab?sslmode=off&sslpassword=hush": true,
+		"host=db user=lab password=hush": true, "host=db password = 'hush'": true, "password=hush host=db": true,
+		"postgres://lab@db/lab?passfile=/etc/lab": false, "host=db user=lab passfile=/etc/lab": false, "postgres://db/password": false,
+	} {
+		if hasPassword(address) != want {
+			t.Errorf("%s: %v", address, !want)
+		}
+	}
+}
