@@ -82,6 +82,8 @@ type lab struct {
 	schema string
 	at     map[layers.Ref]layers.Commit
 	pushes int
+	// found is what images were found to hold, by digest.
+	found map[string]pipeline.Metadata
 }
 
 func newLab(t testing.TB) *lab {
@@ -124,7 +126,7 @@ func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Comm
 	for _, name := range slices.Sorted(maps.Keys(images)) {
 		d := digest.Digest(images[name])
 		image, err := l.store.Publish(l.Context(), pipeline.Image{
-			Key: layers.Key(digest.FromString(string(name) + string(d))), Repository: string(name), Digest: d, Config: []byte("{}"),
+			Key: layers.Key(digest.FromString(string(name) + string(d))), Repository: string(name), Digest: d, Config: []byte("{}"), Metadata: l.found[string(d)],
 			Blobs: []pipeline.Blob{{Digest: d, DiffID: d, MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Size: 1, Own: true}},
 		})
 		l.check(err)

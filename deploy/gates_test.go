@@ -1,0 +1,103 @@
+package deploy_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/gates"
+	"github.com/lab-layers/lab-layers/pipeline"
+)
+
+func gated(l *lab) func(*deploy.Engine) {
+	return func(e *deploy.Engine) {
+		e.Gates = []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: l.store, Now: time.Now}}
+		e.Tests = []deploy.Gate{&gates.Smoke{Client: l.Client, Parallel: 4, Now: time.Now}}
+	}
+}
+
+// annotate sets annotations of a Deployment, or takes one away by null.
+func (l *lab) annotate(e deploy.Environment, annotation, value string) {
+	l.Helper()
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, annotation, value)
+	_, err := l.Client.AppsV1().Deployments(e.Namespace).Patch(l.Context(), e.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	l.check(err)
+}
+
+// TestDriverGate holds a rollout whose image no driver of its node can run, and
+// lets it go on once the driver is upgraded.
+func TestDriverGate(t *testing.T) {
+	l := newLab(t)
+	old := clustertest.GPU{Product: "NVIDIA-RTX-A6000", Count: 2, MemoryMiB: 49140, Compute: "8.6", Driver: "550.54.14", CUDA: "12.4"}
+	l.AddNode(t, clustertest.Node{Name: "gated-gpu", GPU: old})
+	l.AddNode(t, clustertest.Node{Name: "gated-cpu"})
+	wheel := "wheel: opt/conda/lib/python3.12/site-packages/torch-2.9.0+cu130.dist-info/METADATA"
+	l.found = map[string]pipeline.Metadata{runs(1): {
+		CUDA:   &pipeline.Finding{Name: "cuda", Version: "13.0", Evidence: wheel},
+		GPU:    pipeline.Finding{Name: pipeline.GPURequired, Evidence: wheel},
+		Driver: &pipeline.Finding{Name: "driver", Version: "580.65.06", Evidence: wheel},
+	}}
+	e := l.deployment(workload{name: "resnet50", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1})
+	without := l.deployment(workload{name: "reader", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1})
+	l.start(l.engine(gated(l)))
+	commit := l.push("resnet50", runs(1))
+	held := l.await(e, deploy.Held, "")
+	if want := "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); node gated-gpu has 550.54.14; pin cu126 or upgrade"; held.Reason != want {
+		t.Errorf("%s\nwant %s", held.Reason, want)
+	}
+	l.await(without, deploy.Healthy, commit) // it asks for no GPU
+	if got := l.image(e); got != "registry.example/lab/resnet50:old" {
+		t.Errorf("it has %s", got)
+	}
+	_, err := l.Client.CoreV1().Nodes().Patch(t.Context(), "gated-gpu", types.MergePatchType, []byte(`{"metadata":{"labels":{
+		"nvidia.com/cuda.driver-version.full":"580.95.05","nvidia.com/cuda.driver-version.major":"580","nvidia.com/cuda.driver-version.minor":"95","nvidia.com/cuda.driver-version.revision":"05",
+		"nvidia.com/cuda.runtime-version.full":"13.0","nvidia.com/cuda.runtime-version.major":"13","nvidia.com/cuda.runtime-version.minor":"0"}}}`), metav1.PatchOptions{})
+	l.check(err)
+	l.await(e, deploy.Healthy, commit)
+}
+
+// heldFor fails until an environment is held for a reason.
+func (l *lab) heldFor(e deploy.Environment, reason string) func(context.Context) error {
+	return func(context.Context) error {
+		if v := l.listed(e); v == nil || v.State != deploy.Held || v.Reason != reason {
+			return fmt.Errorf("it is %+v", v)
+		}
+		return nil
+	}
+}
+
+func TestCalendarGate(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "gated-calendar"})
+	e := l.deployment(workload{name: "unet", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1, annotations: map[string]string{
+		gates.FreezeAnnotation: "0 * * * * for 1h",
+	}})
+	l.start(l.engine(gated(l)))
+	commit := l.push("unet", runs(1))
+	has(t, l.await(e, deploy.Held, "").Reason, "frozen (0 * * * * for 1h)")
+	l.annotate(e, gates.FreezeAnnotation, "null")
+	l.await(e, deploy.Healthy, commit)
+}
+
+// TestSmokeGate keeps an image that fails from an environment, and lets the next
+// one through.
+func TestSmokeGate(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "gated-smoke"})
+	e := l.deployment(workload{name: "bert", layer: "bert", image: "registry.example/lab/bert:old", replicas: 1, annotations: map[string]string{
+		gates.SmokeAnnotation: `["python","-c","import torch"]`,
+	}})
+	l.start(l.engine(gated(l)))
+	l.push("bert", clustertest.Crashes.Digest(1))
+	clustertest.Await(t, "the smoke test to fail", l.heldFor(e, "smoke test failed: exit code 1: Error"))
+	if got := l.image(e); got != "registry.example/lab/bert:old" {
+		t.Errorf("it has %s", got)
+	}
+	l.await(e, deploy.Healthy, l.push("bert", runs(1)))
+}
