@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -281,6 +282,32 @@ func TestOddHooks(t *testing.T) {
 	cancel()
 	if _, err := s.install.Install(ctx, repo, Target{}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// TestNoHook holds that what is no file is not read, and stays.
+func TestNoHook(t *testing.T) {
+	s := newSite(t)
+	repo := s.bare("lab.git")
+	file := filepath.Join(repo, "hooks", "post-receive")
+	for what, put := range map[string]func() error{
+		"a pipe":      func() error { return syscall.Mkfifo(file, 0o755) },
+		"a device":    func() error { return os.Symlink("/dev/zero", file) },
+		"a directory": func() error { return os.Mkdir(file, 0o755) },
+	} {
+		s.check(put())
+		before, err := os.Lstat(file)
+		s.check(err)
+		if _, err := s.install.Install(t.Context(), repo, Target{}); !errors.Is(err, ErrNoHook) {
+			t.Errorf("%s: install: %v", what, err)
+		}
+		if _, found, err := s.install.Uninstall(t.Context(), repo); found || !errors.Is(err, ErrNoHook) {
+			t.Errorf("%s: uninstall: %v", what, err)
+		}
+		if after, err := os.Lstat(file); err != nil || after.Mode() != before.Mode() {
+			t.Errorf("%s is gone: %v", what, err)
+		}
+		s.check(os.Remove(file))
 	}
 }
 

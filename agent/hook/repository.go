@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
+
+// ErrNoHook says that what is in the place of a hook is no file.
+var ErrNoHook = errors.New("is no file: remove it")
 
 // ErrNoRepository says that a directory is not a Git repository.
 var ErrNoRepository = errors.New("is not a Git repository")
@@ -82,15 +86,28 @@ func Running(dir, gitDir string) (string, error) {
 	return filepath.EvalSymlinks(gitDir)
 }
 
-// hookFile is a post-receive hook that may be there.
+// maxHook bounds a hook that is read, in bytes.
+const maxHook = 16 << 20
+
+// hookFile is a post-receive hook that may be there. What is no file, such as a
+// pipe, is not read.
 func hookFile(file string) (text string, there bool, err error) {
-	data, err := os.ReadFile(file)
-	switch {
-	case err == nil:
-		return string(data), true, nil
-	case !errors.Is(err, os.ErrNotExist):
+	info, err := os.Stat(file)
+	if errors.Is(err, os.ErrNotExist) {
+		_, err = os.Lstat(file) // a link that leads nowhere is there, too
+		return "", err == nil, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s %w", file, ErrNoHook)
+	}
+	if err != nil {
 		return "", false, err
 	}
-	_, err = os.Lstat(file) // a link that leads nowhere is there, too
-	return "", err == nil, nil
+	f, err := os.Open(file)
+	if err != nil {
+		return "", false, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxHook))
+	return string(data), true, err
 }

@@ -110,7 +110,7 @@ func addHookRepo(cmd *cobra.Command, repo *string) {
 }
 
 func hookError(err error) error {
-	if errors.Is(err, hook.ErrNoRepository) || errors.Is(err, hook.ErrTwoHooks) {
+	if errors.Is(err, hook.ErrNoRepository) || errors.Is(err, hook.ErrNoHook) || errors.Is(err, hook.ErrTwoHooks) {
 		return inputError{err}
 	}
 	return err
