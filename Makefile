@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 GO ?= go
 # What the embedded parts and the tests need of the system (Debian's names).
-PACKAGES := git runc postgresql busybox-static util-linux
+PACKAGES := git runc postgresql busybox-static util-linux iproute2 containernetworking-plugins
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +27,11 @@ type Cluster struct {
 	binaries, dir string
 	token         string
 	etcd, api     string // host:port
-	programs      map[string]*child.Process
+	running       map[string]*child.Process
 }
+
+// programs are what runs, each after what it needs.
+var programs = [...]string{"etcd", apiServer, "kube-controller-manager", "kube-scheduler", "kwok"}
 
 // attempts is how often a start is tried: a port that was free may be taken by
 // the time it is used.
@@ -43,7 +47,7 @@ func Start(ctx context.Context, binaries, dir string) (*Cluster, error) {
 	defer cancel()
 	var failed error
 	for range attempts {
-		c := &Cluster{binaries: binaries, dir: dir, Logs: filepath.Join(dir, "logs"), programs: map[string]*child.Process{}}
+		c := &Cluster{binaries: binaries, dir: dir, Logs: filepath.Join(dir, "logs"), running: map[string]*child.Process{}}
 		err := c.start(ctx)
 		if err == nil {
 			return c, nil
@@ -67,13 +71,13 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.StartAPIServer(ctx); err != nil {
 		return err
 	}
-	for _, name := range []string{"kube-controller-manager", "kube-scheduler", "kwok"} {
+	for _, name := range programs[2:] {
 		if err := c.run(name); err != nil {
 			return err
 		}
 	}
 	// The controllers are up once they have given an account to the pods.
-	return c.programs["kube-controller-manager"].Await(ctx, func(ctx context.Context) error {
+	return c.running["kube-controller-manager"].Await(ctx, func(ctx context.Context) error {
 		return c.accountIn(ctx, metav1.NamespaceDefault)
 	})
 }
@@ -84,7 +88,7 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	if err := c.run(apiServer); err != nil {
 		return err
 	}
-	p := c.programs[apiServer]
+	p := c.running[apiServer]
 	if err := p.Await(ctx, func(context.Context) error {
 		_, err := os.Stat(c.ca())
 		return err
@@ -100,12 +104,14 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 }
 
 // StopAPIServer takes the API server away from everybody; what it knows stays.
-func (c *Cluster) StopAPIServer() { c.programs[apiServer].Kill() }
+func (c *Cluster) StopAPIServer() { c.running[apiServer].Kill() }
 
 // Stop ends every program.
 func (c *Cluster) Stop() {
-	for _, p := range c.programs {
-		p.Kill()
+	for _, name := range slices.Backward(programs[:]) {
+		if p := c.running[name]; p != nil {
+			p.Kill()
+		}
 	}
 }
 
@@ -115,8 +121,11 @@ func (c *Cluster) accountIn(ctx context.Context, namespace string) error {
 	return err
 }
 
-// connect makes the clients.
+// connect makes the client, once.
 func (c *Cluster) connect() error {
+	if c.Client != nil {
+		return nil
+	}
 	c.Config = &rest.Config{
 		Host:            "https://" + c.api,
 		BearerToken:     c.token,
@@ -131,8 +140,10 @@ func (c *Cluster) connect() error {
 // tails is the end of every log.
 func (c *Cluster) tails() string {
 	var b strings.Builder
-	for name, p := range c.programs {
-		fmt.Fprintf(&b, "%v\n", p.Because(errors.New(name)))
+	for _, name := range programs {
+		if p := c.running[name]; p != nil {
+			fmt.Fprintf(&b, "%v\n", p.Because(errors.New(name)))
+		}
 	}
 	return b.String()
 }

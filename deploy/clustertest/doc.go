@@ -21,6 +21,8 @@
 // annotation (FateAnnotation). Nodes belong to the whole cluster, so tests that
 // add some are not for t.Parallel.
 //
+// Where containers must run, StartKubelet adds a real node; it needs root.
+//
 // c.Config and c.Kubeconfig are an administrator's; for another's rights set
 // Impersonate in a copy of the former. bin/cluster/cluster kubectl is kubectl.
 package clustertest

@@ -87,7 +87,9 @@ func (c *Cluster) args(name string) []string {
 			"--service-account-issuer=" + issuer, "--service-account-key-file=" + c.key(), "--service-account-signing-key-file=" + c.key(),
 			"--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP"}
 	case "kube-controller-manager":
-		return append(c.client(), "--service-account-private-key-file="+c.key(), "--root-ca-file="+c.ca(), "--flex-volume-plugin-dir=flex")
+		return append(c.client(), "--service-account-private-key-file="+c.key(), "--root-ca-file="+c.ca(), "--flex-volume-plugin-dir=flex",
+			// It would have a certificate of an authority's.
+			"--controllers=*,-kube-apiserver-serving-clustertrustbundle-publisher-controller")
 	case "kube-scheduler":
 		return c.client()
 	case "kwok":
@@ -120,7 +122,7 @@ func (c *Cluster) run(name string) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	c.programs[name] = p
+	c.running[name] = p
 	return nil
 }
 
