@@ -67,7 +67,7 @@ func (l *leader) ended(r Rollout) {
 		l.queue.Add(e)
 	}
 	if l.Canary && l.canaries.is(r.Environment) {
-		for _, e := range l.book.held() {
+		for _, e := range l.book.waiting() {
 			l.queue.Add(e)
 		}
 	}

@@ -210,12 +210,13 @@ func (b *book) known() []Environment {
 	return slices.Collect(maps.Keys(b.standings))
 }
 
-// held are the environments whose rollouts may not begin yet.
-func (b *book) held() (all []Environment) {
+// waiting are the environments whose rollouts have not begun: those that are
+// held, and those that may be about to be.
+func (b *book) waiting() (all []Environment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for e, r := range b.last {
-		if r.State == Held {
+		if r.State == Pending || r.State == Held {
 			all = append(all, e)
 		}
 	}

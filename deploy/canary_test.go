@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -134,4 +135,43 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%d others were rolling when %s began", others, e)
 		}
 	}
+}
+
+// late records that a rollout is held only once the canary's end is known.
+type late struct {
+	deploy.Store
+	canary deploy.Environment
+	known  chan struct{}
+	once   *sync.Once
+}
+
+func (s late) Advance(ctx context.Context, r deploy.Rollout, to deploy.State, reason string) (deploy.Rollout, error) {
+	if to == deploy.Held {
+		select {
+		case <-s.known:
+		case <-ctx.Done():
+		}
+	}
+	return s.Store.Advance(ctx, r, to, reason)
+}
+
+func (s late) Observe(ctx context.Context, v deploy.Standing) error {
+	if v.Environment == s.canary && v.State == deploy.Healthy {
+		s.once.Do(func() { close(s.known) })
+	}
+	return s.Store.Observe(ctx, v)
+}
+
+// TestHeldLate holds that the end of a canary is not missed by a rollout that is
+// just about to wait for it.
+func TestHeldLate(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "late"})
+	first := l.deployment(workload{name: "a", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})
+	second := l.deployment(workload{name: "b", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})
+	pushed := l.push("unet", runs(1))
+	store := late{l.store, first, make(chan struct{}), new(sync.Once)}
+	l.start(l.engine(canary, func(e *deploy.Engine) { e.Store = store }))
+	l.await(first, deploy.Healthy, pushed)
+	l.await(second, deploy.Healthy, pushed)
 }

@@ -85,7 +85,7 @@ func (l *leader) nodeChanged(was, obj any) {
 		reflect.DeepEqual(before.Spec, now.Spec) && reflect.DeepEqual(before.Status.Allocatable, now.Status.Allocatable) && ready(before) == ready(now) {
 		return
 	}
-	for _, e := range l.book.held() {
+	for _, e := range l.book.waiting() {
 		l.queue.Add(e)
 	}
 }
