@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	awaitLimit = 30 * time.Second
+	awaitLimit = time.Minute
 	awaitPause = 20 * time.Millisecond
 )
 
 // Await repeats try until it succeeds, and fails the test with its last error
-// after 30 s. The controllers need some tenths of a second.
+// after a minute. The controllers need some tenths of a second.
 func Await(t testing.TB, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)

@@ -25,4 +25,5 @@
 //
 // c.Config and c.Kubeconfig are an administrator's; for another's rights set
 // Impersonate in a copy of the former. bin/cluster/cluster kubectl is kubectl.
+// For a shell, go run ./deploy/clustertest/serve DIR keeps a cluster.
 package clustertest
