@@ -85,7 +85,7 @@ func (f facts) proceed(l Rollout) step {
 			return step{to: Healthy}
 		case failed == "":
 			return step{to: Rolling, reason: line}
-		case l.goal(good).same(l.goal(to)):
+		case l.goal(good).same(l.goal(to)), l.goal(good).missing():
 			return step{to: Failed, reason: failed + "; there is no other image to go back to"}
 		}
 		return step{to: RollingBack, reason: failed}

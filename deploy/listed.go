@@ -46,6 +46,9 @@ func Before(rollouts []Rollout) *Pin {
 			return nil
 		}
 	}
+	if pin.Images.missing() {
+		return nil
+	}
 	for _, r := range rollouts {
 		if r.goal(to).same(pin.Images) {
 			pin.Ref, pin.Commit = r.Ref, r.Commit

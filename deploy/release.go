@@ -37,6 +37,10 @@ func (r Release) base(layer layers.Name) layers.Name {
 	return layer
 }
 
+// NoImage stands in a workload that was made before there was an image for it.
+// It is never gone back to.
+const NoImage = "lab-layers.invalid/no-image-yet"
+
 // digestOf is the digest that a reference ends in; empty if it is pinned to
 // none.
 func digestOf(image string) digest.Digest {

@@ -109,6 +109,16 @@ func (a Images) same(b Images) bool {
 	return true
 }
 
+// missing reports whether a container has no image to go back to.
+func (a Images) missing() bool {
+	for _, image := range a {
+		if image == NoImage {
+			return true
+		}
+	}
+	return false
+}
+
 // Pin keeps an environment at images until it is resumed.
 type Pin struct {
 	Environment Environment   `json:"environment"`

@@ -51,6 +51,12 @@ type address struct {
 // scpLike is HOST:PATH and USER@HOST:PATH.
 var scpLike = regexp.MustCompile(`^(?:([^@/:]+)@)?(\[[0-9a-fA-F:]+\]|[^@/:\[\]]+):([^:].*)$`)
 
+// Name returns the URL by which a mirror of the remote is known.
+func (r Remote) Name() (string, error) {
+	from, err := r.parse()
+	return from.url, err
+}
+
 // parse takes a remote apart. Its errors never show the URL, which may hold
 // credentials where they do not belong.
 func (r Remote) parse() (address, error) {

@@ -221,12 +221,12 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	if herald != nil {
 		defer keep(herald.Serve)(ctx) // it tells of runs that drain, too
 	}
-	engine, err := f.deploying.engine(s, named, log)
+	engine, err := f.deploying.engine(s.store, s.found.Registry, named, log)
 	if err != nil {
 		return err
 	}
 	defer deploying(engine)(ctx)
-	operator, err := f.deploying.operate(s, named, log)
+	operator, err := f.deploying.operate(s.store, s.found.Registry, named, log)
 	if err != nil {
 		return err
 	}

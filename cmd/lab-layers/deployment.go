@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
+	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/gates"
 )
@@ -83,28 +85,20 @@ func clusterConfig(kubeconfig string) (config *rest.Config, err error) {
 	return config, nil
 }
 
-// engine deploys what a stack releases of some repositories, given as URLs by
+// engine deploys what the records have of some repositories, given as URLs by
 // their names; nil if there is no cluster.
-func (f *deployFlags) engine(s *stack, repositories map[string]string, log *slog.Logger) (*deploy.Engine, error) {
+func (f *deployFlags) engine(store *postgres.Store, registry string, repositories map[string]string, log *slog.Logger) (*deploy.Engine, error) {
 	client, err := f.client()
 	if err != nil || client == nil {
 		return nil, err
 	}
 	klog.SetSlogLogger(log.With("part", "client-go"))
 	return &deploy.Engine{
-		Client: client, Store: s.store, Repositories: repositories, Registry: f.registryOf(s), Namespaces: f.namespaces,
-		Gates:    []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: s.store, Now: time.Now}},
+		Client: client, Store: store, Repositories: repositories, Registry: cmp.Or(f.registry, registry), Namespaces: f.namespaces,
+		Gates:    []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: store, Now: time.Now}},
 		Tests:    []deploy.Gate{&gates.Smoke{Client: client, Parallel: smokeTests, Now: time.Now}},
 		Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
 	}, nil
-}
-
-// registryOf is a stack's registry as nodes reach it.
-func (f *deployFlags) registryOf(s *stack) string {
-	if f.registry != "" {
-		return f.registry
-	}
-	return s.found.Registry
 }
 
 // deploying serves an engine until the returned function is called; a nil one

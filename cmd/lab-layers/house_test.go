@@ -24,7 +24,7 @@ deploy/calendar:
 deploy/clustertest: pipeline/child
 deploy/clustertest/serve: deploy/clustertest
 deploy/gates: deploy deploy/calendar deploy/gpu pipeline pipeline/cuda
-deploy/operator: deploy layers
+deploy/operator: deploy deploy/gates
 deploy/operator/api:
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda

@@ -1,21 +1,97 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lab-layers/lab-layers/agent/git"
+	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/deploy/operator"
 )
 
+func newOperator() *cobra.Command {
+	var records recordFlags
+	var deploying deployFlags
+	var logging logFlags
+	var repoArgs []string
+	cmd := &cobra.Command{
+		Use:   "operator",
+		Short: "Roll the workloads of a cluster, without building",
+		Long: `operator does what an agent with --kubeconfig does in the cluster, and nothing
+else: it rolls annotated workloads and LabEnvironments to the images that agents on
+the same database release, and shows their builds as LabImages. Of several, agents
+included, one is at work and another takes over when it ends.`,
+		Example: `  lab-layers operator --repo https://git.example.org/lab.git --deploy-registry registry.example.org/labs \
+      --database-url postgres://lab@db/lab`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := setFromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
+				return err
+			}
+			if deploying.kubeconfig == "" || deploying.registry == "" {
+				return inputf("give --kubeconfig and --deploy-registry")
+			}
+			named, err := recordedRepos(repoArgs)
+			if err != nil {
+				return err
+			}
+			store, closeStore, err := records.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer closeStore()
+			log := logging.logger(cmd.ErrOrStderr())
+			engine, err := deploying.engine(store, "", named, log)
+			if err != nil {
+				return err
+			}
+			o, err := deploying.operate(store, "", named, log)
+			if err != nil {
+				return err
+			}
+			stop := keep(engine.Serve)
+			defer stop(cmd.Context())
+			o.Serve(cmd.Context())
+			return nil
+		},
+	}
+	records.add(cmd)
+	deploying.add(cmd)
+	logging.add(cmd)
+	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repositories whose images are rolled out, as the agents have them: a URL, or NAME=URL for several")
+	cmd.Flags().Lookup("kubeconfig").DefValue = inCluster
+	deploying.kubeconfig = inCluster
+	return cmd
+}
+
+// recordedRepos are repositories by name, as the records know them.
+func recordedRepos(args []string) (map[string]string, error) {
+	repos, err := parseRepos(args)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]string{}
+	for _, repo := range repos {
+		url, err := git.Remote{URL: repo.url}.Name()
+		if err != nil {
+			return nil, inputf("--repo %s: %w", shown(repo.url), err)
+		}
+		named[repo.name] = url
+	}
+	return named, nil
+}
+
 // operate serves the custom resources of the cluster; nil if there is no
 // cluster.
-func (f *deployFlags) operate(s *stack, repositories map[string]string, log *slog.Logger) (*operator.Operator, error) {
+func (f *deployFlags) operate(store *postgres.Store, registry string, repositories map[string]string, log *slog.Logger) (*operator.Operator, error) {
 	if f.kubeconfig == "" {
 		return nil, nil
 	}
@@ -30,7 +106,8 @@ func (f *deployFlags) operate(s *stack, repositories map[string]string, log *slo
 	log = log.With("part", "operator")
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
 	return &operator.Operator{
-		Config: config, Records: s.store, Repositories: repositories, Registry: f.registryOf(s), Namespace: namespace, Log: log,
+		Config: config, Records: store, Repositories: repositories, Registry: cmp.Or(f.registry, registry),
+		Namespace: namespace, Namespaces: f.namespaces, Log: log,
 	}, nil
 }
 

@@ -24,6 +24,7 @@ func jobFor(c deploy.Candidate, name string, command []string, timeout time.Dura
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	// A test pushes nobody off a node.
 	spec.PriorityClassName, spec.Priority, spec.PreemptionPolicy = "", nil, nil
+	spec.SchedulingGates = nil // they wait for the image that is tested
 	spec.NodeName, spec.Hostname, spec.Subdomain, spec.SetHostnameAsFQDN = "", "", "", nil
 	spec.TopologySpreadConstraints, spec.ActiveDeadlineSeconds, spec.ReadinessGates, spec.EphemeralContainers = nil, nil, nil, nil
 	if spec.Affinity != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -22,16 +23,16 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/go-logr/logr"
-
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
 	pg "github.com/lab-layers/lab-layers/agent/postgres/cluster"
+	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
 	"github.com/lab-layers/lab-layers/deploy/operator"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
@@ -111,8 +112,18 @@ func newLab(t testing.TB) *lab {
 		l.apply(file)
 	}
 	l.apply(examples + "/operator.yaml")
+	l.apply(examples + "/rollouts.yaml")
+	for _, role := range []string{"lab-layers-rollouts", "lab-layers-environments"} {
+		l.check(l.client.Create(t.Context(), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: role},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: l.ns, Name: "agent"}},
+		}))
+	}
 	l.await("the resources to be served", func(ctx context.Context) error {
-		return l.client.List(ctx, &api.LabImageList{}, client.InNamespace(l.ns))
+		return errors.Join(
+			l.client.List(ctx, &api.LabImageList{}, client.InNamespace(l.ns)),
+			l.client.List(ctx, &api.LabEnvironmentList{}, client.InNamespace(l.ns)))
 	})
 	db, err := database()
 	l.check(err)
@@ -175,13 +186,31 @@ func (l *lab) config() *rest.Config {
 func (l *lab) operate() (stop func()) {
 	o := &operator.Operator{
 		Config: l.config(), Records: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
-		Namespace: l.ns, Log: slog.New(slog.NewTextHandler(l.Output(), nil)),
+		Namespace: l.ns, Namespaces: []string{l.ns}, Log: l.log(),
 	}
+	return l.serve(o.Serve)
+}
+
+func (l *lab) log() *slog.Logger { return slog.New(slog.NewTextHandler(l.Output(), nil)) }
+
+// roll has the engine deploy until the test ends.
+func (l *lab) roll() {
+	client, err := kubernetes.NewForConfig(l.config())
+	l.check(err)
+	e := &deploy.Engine{
+		Client: client, Store: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
+		Namespaces: []string{l.ns}, Now: time.Now, Log: l.log(),
+	}
+	l.serve(e.Serve)
+}
+
+// serve runs something until the test ends, or it is stopped.
+func (l *lab) serve(run func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		o.Serve(ctx)
+		run(ctx)
 	}()
 	stop = func() {
 		cancel()

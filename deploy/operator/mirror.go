@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -47,10 +46,6 @@ type refKey struct {
 	ref        string
 }
 
-// look is how often the records are asked: of runs that begin or fail there is
-// no hint.
-const look = 3 * time.Second
-
 func (o *Operator) mirrorImages(m ctrl.Manager) error {
 	r := &mirror{
 		Operator: o, client: m.GetClient(), events: m.GetEventRecorder(lease),
@@ -67,24 +62,8 @@ func (o *Operator) mirrorImages(m ctrl.Manager) error {
 
 // follow reads the records until the context ends.
 func (r *mirror) follow(ctx context.Context) error {
-	hints, err := r.Records.ListenReleases(ctx)
-	if err != nil {
-		return err
-	}
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
-	problem := ""
-	for ctx.Err() == nil {
+	return r.watchRecords(ctx, "LabImages are not up to date", func(ctx context.Context) error {
 		changed, err := r.refresh(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			problem = ""
-		case err.Error() != problem:
-			problem = err.Error()
-			r.Log.Warn("LabImages are not up to date", "error", err)
-		}
 		for _, name := range changed {
 			i := &api.LabImage{}
 			i.Namespace, i.Name = r.Namespace, name
@@ -93,13 +72,8 @@ func (r *mirror) follow(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		}
-		select {
-		case <-hints: // closed only as ctx ends
-		case <-ticker.C:
-		case <-ctx.Done():
-		}
-	}
-	return nil
+		return err
+	})
 }
 
 // refresh reads what is new in the records. It returns the names of LabImages

@@ -10,8 +10,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -35,6 +40,8 @@ type Records interface {
 	RefStates(ctx context.Context, urls []string) ([]deploy.RefState, error)
 	// BuiltLayers returns how the layers of refs stand.
 	BuiltLayers(ctx context.Context, of []deploy.RefState) ([]deploy.BuiltLayer, error)
+	// Environments returns where the environments stand that are not gone.
+	Environments(ctx context.Context) ([]deploy.Listed, error)
 }
 
 // Operator keeps custom resources and what they stand for in step. Its fields
@@ -48,7 +55,9 @@ type Operator struct {
 	Registry string
 	// Namespace of the LabImages, and of the lease of the one that leads.
 	Namespace string
-	Log       *slog.Logger
+	// Namespaces whose LabEnvironments are looked after; none is all.
+	Namespaces []string
+	Log        *slog.Logger
 }
 
 const (
@@ -97,14 +106,25 @@ func (o *Operator) run(ctx context.Context) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
 		return err
 	}
+	namespaces := map[string]cache.Config{}
+	for _, name := range o.Namespaces {
+		namespaces[name] = cache.Config{}
+	}
+	made, err := labels.NewRequirement(environmentLabel, selection.Exists, nil)
+	if err != nil {
+		return err
+	}
+	ours := cache.ByObject{Label: labels.NewSelector().Add(*made)}
 	m, err := ctrl.NewManager(o.Config, ctrl.Options{
 		Scheme: scheme,
 		Logger: logr.Discard(), // see steady
 		Cache: cache.Options{
 			DefaultTransform:         cache.TransformStripManagedFields(),
 			DefaultWatchErrorHandler: o.watchFailed(),
+			DefaultNamespaces:        namespaces,
 			ByObject: map[client.Object]cache.ByObject{
-				&api.LabImage{}: {Namespaces: map[string]cache.Config{o.Namespace: {}}},
+				&api.LabImage{}:      {Namespaces: map[string]cache.Config{o.Namespace: {}}},
+				&appsv1.Deployment{}: ours, &corev1.Service{}: ours, &policyv1.PodDisruptionBudget{}: ours,
 			},
 		},
 		LeaderElection: true, LeaderElectionID: lease, LeaderElectionNamespace: o.Namespace, LeaderElectionReleaseOnCancel: true,
@@ -114,7 +134,7 @@ func (o *Operator) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.mirrorImages(m); err != nil {
+	if err := errors.Join(o.mirrorImages(m), o.makeEnvironments(m)); err != nil {
 		return err
 	}
 	return m.Start(ctx)

@@ -1,0 +1,261 @@
+package api
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// LabEnvironment is what runs a layer's image for people: the operator makes a
+// Deployment of it, a Service and a disruption budget, and the image follows the
+// track.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=labenv,categories=lab-layers
+// +kubebuilder:selectablefield:JSONPath=`.spec.layer`
+// +kubebuilder:printcolumn:name="Layer",type=string,JSONPath=`.spec.layer`
+// +kubebuilder:printcolumn:name="Track",type=string,JSONPath=`.spec.track`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
+// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.commit`
+// +kubebuilder:printcolumn:name="Pinned",type=string,JSONPath=`.status.pinned`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.digest`,priority=1
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')",message="the name is that of a Service, too: small letters, digits and hyphens, 63 at the most, a letter first"
+type LabEnvironment struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   LabEnvironmentSpec   `json:"spec"`
+	Status LabEnvironmentStatus `json:"status,omitempty"`
+}
+
+// LabEnvironmentSpec is what is asked for.
+type LabEnvironmentSpec struct {
+	// Repository is the name that the agent knows it by; needed only where it
+	// watches several.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Repository string `json:"repository,omitempty"`
+	// Layer whose image runs.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Layer string `json:"layer"`
+	// Track is a branch, or a pattern of Git tags such as v*.
+	// +kubebuilder:default=main
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Track string `json:"track,omitempty"`
+	// Replicas are how many pods there are.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	Replicas *int32 `json:"replicas,omitempty"`
+	// +optional
+	GPU *GPU `json:"gpu,omitempty"`
+	// +optional
+	Scheduling Scheduling `json:"scheduling,omitempty"`
+	// +optional
+	Rollout Rollout `json:"rollout,omitempty"`
+	// +optional
+	Container Container `json:"container,omitempty"`
+}
+
+// GPU is what each pod asks for.
+type GPU struct {
+	// Count of GPUs.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Count int32 `json:"count"`
+	// Resource is how nodes call them.
+	// +kubebuilder:default="nvidia.com/gpu"
+	// +kubebuilder:validation:MaxLength=253
+	Resource string `json:"resource,omitempty"`
+	// Memory that each GPU has at least, such as 40Gi.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+	// ComputeCapability that each GPU has at least, such as "8.0".
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[1-9][0-9]?\.[0-9]$`
+	ComputeCapability string `json:"computeCapability,omitempty"`
+	// Products that will do, as GPU Feature Discovery names them; none is any.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	Products []string `json:"products,omitempty"`
+	// DriverPolicy says what follows where the image does not fit a node's driver.
+	// +optional
+	// +kubebuilder:validation:Enum=Refuse;Warn;Ignore
+	DriverPolicy string `json:"driverPolicy,omitempty"`
+}
+
+// Scheduling is where pods go.
+type Scheduling struct {
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	// +optional
+	// +listType=atomic
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+	// Spread puts the pods on as many nodes as there are, if it can.
+	// +optional
+	Spread bool `json:"spread,omitempty"`
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+}
+
+// Rollout is how and when the environment gets new images.
+type Rollout struct {
+	// Window is when rollouts may begin: "CRON_TZ=Europe/Vienna 0 2 * * * for 3h".
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Window string `json:"window,omitempty"`
+	// Freeze is when none may begin, in the same way.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Freeze string `json:"freeze,omitempty"`
+	// Strategy is Recreate if all old pods are to go first.
+	// +optional
+	// +kubebuilder:validation:Enum=RollingUpdate;Recreate
+	Strategy string `json:"strategy,omitempty"`
+	// ProgressDeadline is how long a rollout may make no progress.
+	// +optional
+	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
+	// Canary is true for an environment that gets releases before the others on
+	// its base, and false for one that does not wait for it.
+	// +optional
+	Canary *bool `json:"canary,omitempty"`
+	// Drift says what follows where somebody sets the image by hand.
+	// +optional
+	// +kubebuilder:validation:Enum=Report;Correct
+	Drift string `json:"drift,omitempty"`
+	// Smoke is what must succeed in the new image first.
+	// +optional
+	Smoke *Smoke `json:"smoke,omitempty"`
+}
+
+// Smoke is a test of an image.
+type Smoke struct {
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +listType=atomic
+	Command []string `json:"command"`
+	// Timeout includes pulling the image.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// Container is how the image is run.
+type Container struct {
+	// +optional
+	// +listType=atomic
+	Command []string `json:"command,omitempty"`
+	// +optional
+	// +listType=atomic
+	Args []string `json:"args,omitempty"`
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Env []corev1.EnvVar `json:"env,omitempty"`
+	// Ports are those of the Service, too.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Ports []Port `json:"ports,omitempty"`
+	// Resources beside GPUs.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+	// +optional
+	Readiness *corev1.Probe `json:"readiness,omitempty"`
+	// +optional
+	Liveness *corev1.Probe `json:"liveness,omitempty"`
+	// +optional
+	Startup *corev1.Probe `json:"startup,omitempty"`
+	// Volumes are data sets, settings and scratch space.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Volumes []Volume `json:"volumes,omitempty"`
+	// PullSecrets are Secrets with the registry's credentials.
+	// +optional
+	// +listType=set
+	PullSecrets []string `json:"pullSecrets,omitempty"`
+}
+
+// Port is one on which the container listens.
+type Port struct {
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]{0,13}[a-z0-9])?$`
+	Name string `json:"name"`
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+}
+
+// Volume is mounted from one source. Nothing of the node can be.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.claim) ? 1 : 0) + (has(self.configMap) ? 1 : 0) + (has(self.secret) ? 1 : 0) + (has(self.scratch) ? 1 : 0) == 1",message="take one of claim, configMap, secret and scratch"
+type Volume struct {
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
+	Name string `json:"name"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	MountPath string `json:"mountPath"`
+	// +optional
+	SubPath string `json:"subPath,omitempty"`
+	// +optional
+	ReadOnly bool `json:"readOnly,omitempty"`
+	// Claim is the name of a PersistentVolumeClaim.
+	// +optional
+	Claim string `json:"claim,omitempty"`
+	// +optional
+	ConfigMap string `json:"configMap,omitempty"`
+	// +optional
+	Secret string `json:"secret,omitempty"`
+	// Scratch is the size of an empty directory.
+	// +optional
+	Scratch *resource.Quantity `json:"scratch,omitempty"`
+}
+
+// LabEnvironmentStatus is where it stands.
+type LabEnvironmentStatus struct {
+	// ObservedGeneration is that of the spec which the rest is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// State is that of "lab-layers environments".
+	// +optional
+	State string `json:"state,omitempty"`
+	// Reason is why it stands so, in one line.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Image that the pods have, by digest.
+	// +optional
+	Image string `json:"image,omitempty"`
+	// +optional
+	Digest string `json:"digest,omitempty"`
+	// Commit whose image it is.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+	// Pinned is who keeps it at the image; empty if nobody does.
+	// +optional
+	Pinned string `json:"pinned,omitempty"`
+	// Available are the pods that serve.
+	Available int32 `json:"available"`
+	// Conditions are Ready, Progressing and Degraded.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// LabEnvironmentList is a list of them.
+//
+// +kubebuilder:object:root=true
+type LabEnvironmentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []LabEnvironment `json:"items"`
+}

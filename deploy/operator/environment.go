@@ -1,0 +1,262 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/operator/api"
+)
+
+// environments make workloads of LabEnvironments, and mirror where they stand.
+type environments struct {
+	*Operator
+	client client.Client
+	// live reads past the cache, which has only what is ours.
+	live    client.Reader
+	events  events.EventRecorder
+	changed chan event.GenericEvent
+
+	mu sync.Mutex
+	// applied is what was made of each environment: see mark.
+	applied map[types.NamespacedName]string
+	// listed is what the records say.
+	listed map[types.NamespacedName]deploy.Listed
+}
+
+func (o *Operator) makeEnvironments(m ctrl.Manager) error {
+	r := &environments{
+		Operator: o, client: m.GetClient(), live: m.GetAPIReader(), events: m.GetEventRecorder(lease),
+		changed: make(chan event.GenericEvent), applied: map[types.NamespacedName]string{}, listed: map[types.NamespacedName]deploy.Listed{},
+	}
+	if err := m.Add(manager.RunnableFunc(r.follow)); err != nil {
+		return err
+	}
+	return builder.ControllerManagedBy(m).Named("labenvironment").For(&api.LabEnvironment{}).
+		Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
+		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		Complete(steady{r, o.Log, "LabEnvironment"})
+}
+
+// Reconcile makes what one LabEnvironment asks for, and tells where it stands.
+func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var e api.LabEnvironment
+	if err := r.client.Get(ctx, request.NamespacedName, &e); err != nil || e.DeletionTimestamp != nil {
+		r.mu.Lock()
+		delete(r.applied, request.NamespacedName)
+		r.mu.Unlock()
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	d, err := r.make(ctx, &e)
+	if d == nil {
+		d = &appsv1.Deployment{}
+	}
+	r.mu.Lock()
+	listed, known := r.listed[request.NamespacedName]
+	r.mu.Unlock()
+	if !known || listed.UID != string(d.UID) {
+		listed = deploy.Listed{Standing: deploy.Standing{State: deploy.Waiting}}
+	}
+	is := status(&e, d, listed, err)
+	for i := range is.Conditions {
+		is.Conditions[i].ObservedGeneration = e.Generation
+	}
+	conditions := append([]metav1.Condition{}, e.Status.Conditions...)
+	for _, c := range is.Conditions {
+		meta.SetStatusCondition(&conditions, c)
+	}
+	is.Conditions = conditions
+	if !equality.Semantic.DeepEqual(e.Status, is) {
+		was := e.DeepCopy()
+		told := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name}, Status: is}
+		if err := applyStatus(ctx, r.client, told); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+		r.tell(was, is)
+	}
+	return ctrl.Result{}, err
+}
+
+// make brings the objects of an environment about. It returns the Deployment as
+// it was before; nil if there was none.
+func (r *environments) make(ctx context.Context, e *api.LabEnvironment) (*appsv1.Deployment, error) {
+	key := client.ObjectKeyFromObject(e)
+	d, err := find(ctx, r, key, &appsv1.Deployment{}, e)
+	if err != nil {
+		return nil, err
+	}
+	s, err := find(ctx, r, key, &corev1.Service{}, e)
+	if err != nil {
+		return d, err
+	}
+	b, err := find(ctx, r, key, &policyv1.PodDisruptionBudget{}, e)
+	if err != nil {
+		return d, err
+	}
+	if d != nil && len(d.Spec.Template.Spec.SchedulingGates) > 0 && imageOf(d) != deploy.NoImage {
+		if err := r.release(ctx, d); err != nil {
+			return d, err
+		}
+	}
+	r.mu.Lock()
+	done := d != nil && r.applied[key] == mark(e, d, s, b)
+	r.mu.Unlock()
+	if done {
+		return d, nil
+	}
+	if d == nil {
+		if err := r.reserve(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	generation, err := r.applyDeployment(ctx, d, deployment(e))
+	if err != nil {
+		return d, err
+	}
+	if want := service(e); want != nil {
+		err = apply(ctx, r.client, want)
+	} else if s != nil {
+		err = client.IgnoreNotFound(r.client.Delete(ctx, s))
+	}
+	if err != nil {
+		return d, err
+	}
+	if err := apply(ctx, r.client, budget(e)); err != nil {
+		return d, err
+	}
+	if d != nil { // else all are about to be seen anew
+		now := d.DeepCopy()
+		now.Generation = generation
+		r.mu.Lock()
+		r.applied[key] = mark(e, now, s, b)
+		r.mu.Unlock()
+	}
+	return d, nil
+}
+
+// applyDeployment applies all but the image. It returns the generation that the
+// Deployment has then. was is nil where there was none.
+func (r *environments) applyDeployment(ctx context.Context, was, d *appsv1.Deployment) (int64, error) {
+	if was != nil && was.Spec.Strategy.RollingUpdate != nil && d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		// What the API server put there by itself would not go with an apply.
+		patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"spec":{"strategy":{"type":%q,"rollingUpdate":null}}}`, was.UID, d.Spec.Strategy.Type)
+		if err := r.client.Patch(ctx, d.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(fieldManager)); err != nil {
+			return 0, fmt.Errorf("patch Deployment %s/%s: %w", d.Namespace, d.Name, err)
+		}
+	}
+	u, err := tree(r.client.Scheme(), d, false)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldManager), client.ForceOwnership); err != nil {
+		return 0, fmt.Errorf("apply Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return u.GetGeneration(), nil
+}
+
+// mark tells what was made of what: nothing is sent again while neither has
+// changed.
+func mark(e *api.LabEnvironment, d *appsv1.Deployment, s *corev1.Service, b *policyv1.PodDisruptionBudget) string {
+	text := fmt.Sprint(e.UID, e.Generation, d.UID, d.Generation)
+	if s != nil {
+		text += " " + s.ResourceVersion
+	}
+	if b != nil {
+		text += fmt.Sprint(" ", b.UID, b.Generation)
+	}
+	return text
+}
+
+// taken says that an object of the environment's name is not its own.
+type taken struct{ what string }
+
+func (t taken) Error() string {
+	return "a " + t.what + " of this name is not of this environment: delete it, or take another name"
+}
+
+// find reads an object that is the environment's; nil if there is none.
+func find[T interface {
+	*appsv1.Deployment | *corev1.Service | *policyv1.PodDisruptionBudget
+	client.Object
+}](ctx context.Context, r *environments, key types.NamespacedName, obj T, e *api.LabEnvironment) (T, error) {
+	err := r.client.Get(ctx, key, obj)
+	if apierrors.IsNotFound(err) {
+		err = r.live.Get(ctx, key, obj)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !metav1.IsControlledBy(obj, e):
+		return nil, taken{strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1.")}
+	}
+	return obj, nil
+}
+
+// imageOf is the image of the main container.
+func imageOf(d *appsv1.Deployment) string {
+	for _, c := range d.Spec.Template.Spec.Containers {
+		if c.Name == mainContainer {
+			return c.Image
+		}
+	}
+	return ""
+}
+
+// follow reads where the environments stand until the context ends.
+func (r *environments) follow(ctx context.Context) error {
+	return r.watchRecords(ctx, "LabEnvironments are not up to date", func(ctx context.Context) error {
+		var there api.LabEnvironmentList
+		if err := r.client.List(ctx, &there, client.Limit(1)); err != nil || len(there.Items) == 0 {
+			return err
+		}
+		all, err := r.Records.Environments(ctx)
+		if err != nil {
+			return err
+		}
+		listed := map[types.NamespacedName]deploy.Listed{}
+		for _, l := range all {
+			if l.Environment.Kind == deploy.Deployment {
+				listed[types.NamespacedName{Namespace: l.Environment.Namespace, Name: l.Environment.Name}] = l
+			}
+		}
+		r.mu.Lock()
+		before := r.listed
+		r.listed = listed
+		r.mu.Unlock()
+		for key, l := range listed {
+			if was, ok := before[key]; ok && was.Changed.Equal(l.Changed) && (was.Pinned == nil) == (l.Pinned == nil) {
+				continue
+			}
+			e := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+			select {
+			case r.changed <- event.GenericEvent{Object: e}:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		return nil
+	})
+}
