@@ -6,7 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,28 +30,52 @@ func a6000(use gpu.Use) gpu.Report {
 
 // pinboard keeps what it is told, or refuses it.
 type pinboard struct {
-	told        []Told
 	since, seen time.Time
-	err         error
+
+	mu    sync.Mutex
+	notes []Told
+	err   error
 }
 
 func (p *pinboard) Idle(context.Context) (since, seen time.Time, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.since, p.seen, p.err
 }
 
 func (p *pinboard) Tell(_ context.Context, t Told) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.err == nil {
-		p.told = append(p.told, t)
+		p.notes = append(p.notes, t)
 	}
 	return p.err
 }
 
-// watched lets a watch look at what it is given for a while, in a bubble.
-func watched(p *pinboard, now *gpu.Report) (w *Watch, log *strings.Builder, stop func()) {
-	log = &strings.Builder{}
-	w = &Watch{
+func (p *pinboard) told() []Told {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.notes)
+}
+
+func (p *pinboard) refuse(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+}
+
+// machine has a driver whose report may change.
+type machine struct{ report atomic.Pointer[gpu.Report] }
+
+func (m *machine) set(r gpu.Report) { m.report.Store(&r) }
+
+// watched looks at a machine until it is stopped, in a bubble.
+func watched(p *pinboard, report gpu.Report) (m *machine, log *lines, stop func()) {
+	m, log = &machine{}, &lines{}
+	m.set(report)
+	w := &Watch{
 		Read: func(t time.Time) gpu.Report {
-			r := *now
+			r := *m.report.Load()
 			r.Measured = t
 			return r
 		},
@@ -57,39 +84,56 @@ func watched(p *pinboard, now *gpu.Report) (w *Watch, log *strings.Builder, stop
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go w.Run(ctx)
-	return w, log, cancel
+	return m, log, cancel
+}
+
+// lines are those of a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestTellsWhatChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		busy, still := a6000(gpu.Use{Processes: 1, Percent: 80}), a6000(gpu.Use{})
-		report := busy
 		p := &pinboard{}
-		_, _, stop := watched(p, &report)
+		m, _, stop := watched(p, busy)
 		defer stop()
 		time.Sleep(time.Minute + time.Second)
-		if len(p.told) != 1 || !p.told[0].IdleSince.IsZero() || p.told[0].Report.GPUs[0].Use != (gpu.Use{}) {
-			t.Fatalf("at first: %+v", p.told)
+		if len(p.told()) != 1 || !p.told()[0].IdleSince.IsZero() || p.told()[0].Report.GPUs[0].Use != (gpu.Use{}) {
+			t.Fatalf("at first: %+v", p.told())
 		}
-		report = a6000(gpu.Use{Processes: 1, Percent: 12}) // of which nobody need know
+		m.set(a6000(gpu.Use{Processes: 1, Percent: 12})) // of which nobody need know
 		time.Sleep(time.Minute)
-		if len(p.told) != 1 {
-			t.Errorf("utilisation alone was told: %+v", p.told[1:])
+		if len(p.told()) != 1 {
+			t.Errorf("utilisation alone was told: %+v", p.told()[1:])
 		}
-		report = still
+		m.set(still)
 		time.Sleep(time.Minute)
 		since := begun.Add(2*time.Minute + 15*time.Second)
-		if len(p.told) != 2 || !p.told[1].IdleSince.Equal(since) {
-			t.Fatalf("idle: %+v, want since %s", p.told[1:], since)
+		if len(p.told()) != 2 || !p.told()[1].IdleSince.Equal(since) {
+			t.Fatalf("idle: %+v, want since %s", p.told()[1:], since)
 		}
 		time.Sleep(3 * heartbeat)
-		if len(p.told) != 5 || !p.told[4].IdleSince.Equal(since) {
-			t.Errorf("%d times in a quarter of an hour in which nothing changed, idle since %s", len(p.told)-2, p.told[len(p.told)-1].IdleSince)
+		if len(p.told()) != 5 || !p.told()[4].IdleSince.Equal(since) {
+			t.Errorf("%d times in a quarter of an hour in which nothing changed, idle since %s", len(p.told())-2, p.told()[len(p.told())-1].IdleSince)
 		}
-		report = gpu.Report{Fault: "the NVIDIA driver is not loaded"}
+		m.set(gpu.Report{Fault: "the NVIDIA driver is not loaded"})
 		time.Sleep(30 * time.Second)
-		last := p.told[len(p.told)-1]
+		last := p.told()[len(p.told())-1]
 		if last.Report.Fault == "" || !last.IdleSince.IsZero() {
 			t.Errorf("without a driver: %+v", last)
 		}
@@ -98,19 +142,18 @@ func TestTellsWhatChanges(t *testing.T) {
 
 func TestTellsAgainWhatWasNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		report := a6000(gpu.Use{})
 		p := &pinboard{err: errors.New("nodes \"gpu-1\" is forbidden")}
-		_, log, stop := watched(p, &report)
+		_, log, stop := watched(p, a6000(gpu.Use{}))
 		defer stop()
 		begun := time.Now()
 		time.Sleep(10 * time.Minute)
 		if n := strings.Count(log.String(), "is forbidden"); n != 1 {
 			t.Errorf("%d log lines of one fault", n)
 		}
-		p.err = nil
+		p.refuse(nil)
 		time.Sleep(16 * time.Second)
-		if len(p.told) != 1 || !p.told[0].IdleSince.Equal(begun) {
-			t.Errorf("%+v", p.told)
+		if len(p.told()) != 1 || !p.told()[0].IdleSince.Equal(begun) {
+			t.Errorf("%+v", p.told())
 		}
 	})
 }
@@ -126,12 +169,11 @@ func TestKeepsIdleSince(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				now := time.Now()
 				since := now.Add(-3 * time.Hour)
-				report := a6000(gpu.Use{})
 				p := &pinboard{since: since, seen: now.Add(-test.seen)}
-				_, _, stop := watched(p, &report)
+				_, _, stop := watched(p, a6000(gpu.Use{}))
 				defer stop()
 				time.Sleep(time.Second)
-				if got := p.told[0].IdleSince; got.Equal(since) != test.kept {
+				if got := p.told()[0].IdleSince; got.Equal(since) != test.kept {
 					t.Errorf("idle since %s", got)
 				}
 			})
