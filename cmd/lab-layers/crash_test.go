@@ -140,8 +140,9 @@ type program struct {
 
 func newProgram(l *lab) *program {
 	l.Helper()
-	p := &program{lab: l, binary: filepath.Join(shared.dir, "lab-layers"), data: filepath.Join(filepath.Dir(l.remote), "d")}
-	l.command("", "go", "build", "-o", p.binary, ".")
+	binary, err := shared.program()
+	l.check(err)
+	p := &program{lab: l, binary: binary, data: filepath.Join(filepath.Dir(l.remote), "d")}
 	p.args = []string{"agent", "--repo", l.remote, "--data-dir", p.data, "--interval", "100ms", "--debug", "--listen", "127.0.0.1:0"}
 	return p
 }

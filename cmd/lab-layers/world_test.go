@@ -29,6 +29,7 @@ type world struct {
 	address string // of BuildKit
 	count   atomic.Int64
 	other   func() (*daemon.Daemon, error)
+	program func() (string, error) // the path of the real binary
 }
 
 var shared world
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 	// Sockets have short paths, so this is not below TMPDIR of the tests.
 	if shared.dir, err = os.MkdirTemp("", "labs"); err == nil {
 		shared.other = sync.OnceValues(shared.otherBuildKit)
+		shared.program = sync.OnceValues(shared.buildProgram)
 		code = controlPlane.Run(m)
 		shared.close()
 	} else {
@@ -91,6 +93,21 @@ func (w *world) flags() stackFlags {
 // otherBuildKit starts a second BuildKit, which has built nothing yet.
 func (w *world) otherBuildKit() (*daemon.Daemon, error) {
 	return daemon.Start(context.Background(), daemon.Options{Root: filepath.Join(w.dir, "other")})
+}
+
+// buildProgram takes the binary of make build where it is up to date: the go tool
+// links none that is.
+func (w *world) buildProgram() (string, error) {
+	path := filepath.Join(w.dir, "lab-layers")
+	if made, err := os.ReadFile("../../bin/lab-layers"); err == nil {
+		if err := os.WriteFile(path, made, 0o755); err != nil {
+			return "", err
+		}
+	}
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w: %s", err, out)
+	}
+	return path, nil
 }
 
 func (w *world) close() {
