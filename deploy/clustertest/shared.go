@@ -26,15 +26,17 @@ var errNotBuilt = errors.New("the test cluster is not built: run make cluster")
 // ends shown.
 func (s *Shared) Run(m *testing.M) int {
 	code := m.Run()
-	if s.cluster != nil {
-		s.cluster.Stop()
-		if code != 0 {
-			fmt.Fprintf(os.Stderr, "the logs of the test cluster are in %s; their ends:\n%s", s.cluster.Logs, s.cluster.tails())
-		}
-	}
-	if s.dir != "" && (code == 0 || s.cluster == nil) {
+	if s.cluster == nil {
 		os.RemoveAll(s.dir)
+		return code
 	}
+	s.cluster.Stop()
+	if code == 0 {
+		os.RemoveAll(s.dir)
+		return code
+	}
+	fmt.Fprintf(os.Stderr, "the logs of the test cluster are in %s; their ends:\n%s", s.cluster.Logs, s.cluster.tails())
+	os.RemoveAll(filepath.Join(s.dir, "etcd")) // 140 MB
 	return code
 }
 
