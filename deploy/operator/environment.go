@@ -102,15 +102,15 @@ func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctr
 // it was before; nil if there was none.
 func (r *environments) make(ctx context.Context, e *api.LabEnvironment) (*appsv1.Deployment, error) {
 	key := client.ObjectKeyFromObject(e)
-	d, err := find(ctx, r, key, &appsv1.Deployment{}, e)
+	d, err := find(ctx, r.client, key, &appsv1.Deployment{}, e)
 	if err != nil {
 		return nil, err
 	}
-	s, err := find(ctx, r, key, &corev1.Service{}, e)
+	s, err := find(ctx, r.client, key, &corev1.Service{}, e)
 	if err != nil {
 		return d, err
 	}
-	b, err := find(ctx, r, key, &policyv1.PodDisruptionBudget{}, e)
+	b, err := find(ctx, r.client, key, &policyv1.PodDisruptionBudget{}, e)
 	if err != nil {
 		return d, err
 	}
@@ -124,6 +124,22 @@ func (r *environments) make(ctx context.Context, e *api.LabEnvironment) (*appsv1
 	r.mu.Unlock()
 	if done {
 		return d, nil
+	}
+	// What is not in the cache may be somebody else's.
+	if d == nil {
+		if d, err = find(ctx, r.live, key, &appsv1.Deployment{}, e); err != nil {
+			return nil, err
+		}
+	}
+	if s == nil && service(e) != nil {
+		if _, err := find(ctx, r.live, key, &corev1.Service{}, e); err != nil {
+			return d, err
+		}
+	}
+	if b == nil {
+		if _, err := find(ctx, r.live, key, &policyv1.PodDisruptionBudget{}, e); err != nil {
+			return d, err
+		}
 	}
 	if d == nil {
 		if err := r.reserve(ctx, e); err != nil {
@@ -199,11 +215,8 @@ func (t taken) Error() string {
 func find[T interface {
 	*appsv1.Deployment | *corev1.Service | *policyv1.PodDisruptionBudget
 	client.Object
-}](ctx context.Context, r *environments, key types.NamespacedName, obj T, e *api.LabEnvironment) (T, error) {
-	err := r.client.Get(ctx, key, obj)
-	if apierrors.IsNotFound(err) {
-		err = r.live.Get(ctx, key, obj)
-	}
+}](ctx context.Context, from client.Reader, key types.NamespacedName, obj T, e *api.LabEnvironment) (T, error) {
+	err := from.Get(ctx, key, obj)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
