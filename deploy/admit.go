@@ -16,14 +16,20 @@ import (
 // turn alone.
 func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time.Time, err error) {
 	if !f.last.Pinned && !f.resumed {
-		if reason, until = l.gates(ctx, f, l.Gates); reason != "" {
+		var remarks, more []string
+		if reason, until, remarks = l.gates(ctx, f, l.Gates); reason != "" {
+			l.letOthers(f, until)
 			return reason, until, nil
 		}
 		if reason, err = l.waitsForCanary(ctx, f); reason != "" || err != nil {
 			return reason, time.Time{}, err
 		}
-		if reason, until = l.gates(ctx, f, l.Tests); reason != "" {
+		if reason, until, more = l.gates(ctx, f, l.Tests); reason != "" {
+			l.letOthers(f, until)
 			return reason, until, nil
+		}
+		for _, remark := range append(remarks, more...) {
+			l.Log.Warn("a gate has something to remark", "environment", f.workload.Environment, "rollout", f.last.ID, "remark", remark)
 		}
 	}
 	if !f.workload.lasting() || l.turns.take(f.workload.Environment) {
@@ -36,10 +42,25 @@ func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time
 // or of a timetable.
 func (w *workload) lasting() bool { return w.Kind != CronJob && !w.strategy.onDelete }
 
-// gates asks the gates. The first that refuses has the last word.
-func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason string, until time.Time) {
+// asideAfter is for how long others wait for a canary that a gate refuses.
+const asideAfter = time.Hour
+
+// letOthers has another environment get the release first where a gate refuses
+// this one for long.
+func (l *leader) letOthers(f *facts, until time.Time) {
+	if !until.IsZero() && until.Sub(l.Now()) < asideAfter || !l.canaries.stepAside(*f.last) {
+		return
+	}
+	for _, e := range l.book.waiting() {
+		l.queue.Add(e)
+	}
+}
+
+// gates asks the gates. The first that refuses has the last word; remarks are of
+// those that let it begin all the same.
+func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason string, until time.Time, remarks []string) {
 	if len(gates) == 0 {
-		return "", time.Time{}
+		return "", time.Time{}, nil
 	}
 	pod := &corev1.Pod{ObjectMeta: f.workload.template.ObjectMeta, Spec: f.workload.template.Spec}
 	nodes := slices.DeleteFunc(listed[*corev1.Node](l.cluster.nodes), func(n *corev1.Node) bool { return !mayRun(pod, n) })
@@ -52,13 +73,13 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason stri
 			}, nodes)
 			switch v.Answer {
 			case Refuse:
-				return oneLine(v.Reason), v.Until
+				return oneLine(v.Reason), v.Until, nil
 			case Warn, Unknown:
-				l.Log.Warn("a gate lets a rollout begin all the same", "environment", f.workload.Environment, "answer", v.Answer, "reason", v.Reason)
+				remarks = append(remarks, oneLine(v.Reason))
 			}
 		}
 	}
-	return "", time.Time{}
+	return "", time.Time{}, remarks
 }
 
 // ended has those look again who waited for a rollout to end.

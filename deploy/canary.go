@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,6 +23,8 @@ type group struct {
 type canaries struct {
 	mu     sync.Mutex
 	chosen map[group]Environment
+	// aside are the rollouts that a gate refuses for long. They are no canaries.
+	aside map[Environment]int64
 }
 
 // forget has canaries chosen anew.
@@ -28,6 +32,25 @@ func (c *canaries) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.chosen)
+	clear(c.aside)
+}
+
+// stepAside notes that a rollout is refused for long, and reports whether that is
+// news of one that was chosen.
+func (c *canaries) stepAside(r Rollout) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aside[r.Environment] == r.ID {
+		return false
+	}
+	c.aside[r.Environment] = r.ID
+	return slices.Contains(slices.Collect(maps.Values(c.chosen)), r.Environment)
+}
+
+func (c *canaries) isAside(e Environment, last *Rollout) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return last != nil && last.ID == c.aside[e]
 }
 
 func (c *canaries) get(g group) (Environment, bool) {
@@ -47,12 +70,7 @@ func (c *canaries) set(g group, e Environment) {
 func (c *canaries) is(e Environment) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, chosen := range c.chosen {
-		if chosen == e {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(maps.Values(c.chosen)), e)
 }
 
 // waitsForCanary says why an environment has to wait for another one to get the
@@ -82,15 +100,16 @@ func (l *leader) waitsForCanary(ctx context.Context, f *facts) (string, error) {
 		return "", nil
 	case ours && (last.State == Failed || last.State == RolledBack || last.State == RollingBack):
 		return fmt.Sprintf("%s got the release first and failed: %s", canary, last.Reason), nil
-	case ours && !last.State.Final():
+	case ours && !last.State.Final() && !l.canaries.isAside(canary, last):
 		return fmt.Sprintf(waitsFor, canary), nil
 	}
-	// It has not begun, or has nothing to do any more: there may be another then.
+	// It has not begun, or is refused for long, or has nothing to do any more: then
+	// there may be another.
 	still, err := l.member(ctx, canary)
 	if err != nil {
 		return "", err
 	}
-	if still != nil && still.group == m.group {
+	if still != nil && still.group == m.group && !l.canaries.isAside(canary, last) {
 		return fmt.Sprintf(waitsFor, canary), nil
 	}
 	if canary, err = l.choose(ctx, m.group, f.workload.Environment); err != nil {
@@ -160,7 +179,7 @@ func (l *leader) choose(ctx context.Context, g group, asks Environment) (Environ
 		if err != nil {
 			return asks, err
 		}
-		if m == nil || m.group != g {
+		if m == nil || m.group != g || l.canaries.isAside(e, l.book.entry(e).last) {
 			continue
 		}
 		r := 0

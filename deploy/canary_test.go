@@ -175,3 +175,33 @@ func TestHeldLate(t *testing.T) {
 	l.await(first, deploy.Healthy, pushed)
 	l.await(second, deploy.Healthy, pushed)
 }
+
+// refuses refuses one environment for good.
+type refuses struct{ deploy.Environment }
+
+func (r refuses) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node) deploy.Verdict {
+	if c.Environment == r.Environment {
+		return deploy.Verdict{Answer: deploy.Refuse, Reason: "the smoke test failed"}
+	}
+	return deploy.Verdict{Answer: deploy.Allow}
+}
+
+// TestRefusedCanary has the others go on where the first is refused for good.
+func TestRefusedCanary(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "refused"})
+	var all []deploy.Environment
+	for _, name := range []string{"a", "b", "c"} {
+		all = append(all, l.deployment(workload{name: name, layer: "unet", image: "registry.example/lab/unet:old", replicas: 1}))
+	}
+	pushed := l.push("unet", runs(1))
+	l.start(l.engine(canary, func(e *deploy.Engine) { e.Tests = []deploy.Gate{refuses{all[0]}} }))
+	l.await(all[1], deploy.Healthy, pushed)
+	l.await(all[2], deploy.Healthy, pushed)
+	clustertest.Await(t, "the first to be held", func(context.Context) error {
+		if v := l.listed(all[0]); v.State != deploy.Held || v.Reason != "the smoke test failed" {
+			return fmt.Errorf("it is %s: %s", v.State, v.Reason)
+		}
+		return nil
+	})
+}

@@ -86,7 +86,7 @@ func (e *Engine) lead(ctx context.Context) error {
 		book:  newBook(),
 		sent:  map[Environment]sent{}, clocks: map[Environment]progressClock{},
 		turns:    newTurns(e.Parallel),
-		canaries: canaries{chosen: map[group]Environment{}},
+		canaries: canaries{chosen: map[group]Environment{}, aside: map[Environment]int64{}},
 	}
 	defer l.queue.ShutDown()
 	hints, err := e.Store.ListenReleases(ctx)

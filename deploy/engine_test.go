@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -252,4 +253,33 @@ func TestDrift(t *testing.T) {
 	_, err := l.store.Resume(t.Context(), reported)
 	l.check(err)
 	l.await(reported, deploy.Healthy, second)
+}
+
+// TestOnDelete leaves a StatefulSet's pods to the people who use them.
+func TestOnDelete(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "sessions"})
+	e := l.statefulSet(workload{name: "notebooks", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1, annotations: map[string]string{deploy.DeadlineAnnotation: "1s"}}, appsv1.OnDeleteStatefulSetStrategyType)
+	clustertest.Await(t, "its pod to run", func(ctx context.Context) error {
+		s, err := l.Client.AppsV1().StatefulSets(l.ns).Get(ctx, e.Name, metav1.GetOptions{})
+		if err == nil && s.Status.AvailableReplicas != 1 {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	l.start(l.engine())
+	pushed := l.push("unet", runs(1))
+	clustertest.Await(t, "the rollout to wait for people", func(context.Context) error {
+		v := l.listed(e)
+		if v == nil || v.State != deploy.Rolling || !strings.Contains(v.Reason, "each pod gets the image when somebody deletes it") {
+			return fmt.Errorf("it is %+v", v)
+		}
+		return nil
+	})
+	pod, err := l.Client.CoreV1().Pods(l.ns).Get(t.Context(), "notebooks-0", metav1.GetOptions{})
+	if err != nil || pod.Spec.Containers[0].Image != "registry.example/lab/unet:old" || l.image(e) != ref("unet", runs(1)) {
+		t.Errorf("the pod was replaced: %v", err)
+	}
+	l.check(l.Client.CoreV1().Pods(l.ns).Delete(t.Context(), "notebooks-0", metav1.DeleteOptions{}))
+	l.await(e, deploy.Healthy, pushed)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestArgumentsAreInput(t *testing.T) {
-	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "logs main", "hook nonsense", "hook install more", "hook install --repo /nothing-is-here", "hook uninstall --repo /", "logs 1 --agent nonsense", "logs -f 1 --agent http://user:secret@lab", "validate --config nothing-is-here", "agent --repo . --refresh never", "agent --repo . --verify CRON_TZ=Nowhere/Land"} {
+	for _, args := range []string{"nonsense", "trace", "plan more", "plan --nonsense", "plan -o xml", "runs --limit 0", "logs main", "hook nonsense", "hook install more", "hook install --repo /nothing-is-here", "hook uninstall --repo /", "logs 1 --agent nonsense", "logs -f 1 --agent http://user:secret@lab", "validate --config nothing-is-here", "rollback", "rollback --snapshot xyz", "resume", "agent --repo . --kubeconfig nothing-is-here", "agent --repo . --refresh never", "agent --repo . --verify CRON_TZ=Nowhere/Land"} {
 		var out, errs bytes.Buffer
 		root := newRoot(&out, &errs)
 		root.SetArgs(strings.Fields(args))
