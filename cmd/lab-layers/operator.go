@@ -104,7 +104,7 @@ func (f *deployFlags) operate(store *postgres.Store, registry string, repositori
 		return nil, err
 	}
 	log = log.With("part", "operator")
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler)) // the operator tells by itself what it meets
 	return &operator.Operator{
 		Config: config, Records: store, Repositories: repositories, Registry: cmp.Or(f.registry, registry),
 		Namespace: namespace, Namespaces: f.namespaces, Log: log,

@@ -49,7 +49,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.Discard())
+	ctrl.SetLogger(logr.FromSlogHandler(slog.DiscardHandler))
 	code := shared.Run(m)
 	if db, err := database(); err == nil {
 		hurry, cancel := context.WithCancel(context.Background())

@@ -117,7 +117,7 @@ func (o *Operator) run(ctx context.Context) error {
 	ours := cache.ByObject{Label: labels.NewSelector().Add(*made)}
 	m, err := ctrl.NewManager(o.Config, ctrl.Options{
 		Scheme: scheme,
-		Logger: logr.Discard(), // see steady
+		Logger: logr.FromSlogHandler(slog.DiscardHandler), // see steady
 		Cache: cache.Options{
 			DefaultTransform:         cache.TransformStripManagedFields(),
 			DefaultWatchErrorHandler: o.watchFailed(),
