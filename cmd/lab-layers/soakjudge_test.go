@@ -52,7 +52,7 @@ func rows[T any](s *soak, conn *pgx.Conn, to pgx.RowToFunc[T], sql string, args 
 }
 
 // settleTime is how long the agent may take to work off what is left.
-const settleTime = 5 * time.Minute
+const settleTime = 15 * time.Minute
 
 // settle waits until the agent has seen all refs where they are, and nothing is
 // left to do.
@@ -69,7 +69,7 @@ func (s *soak) settle() error {
 		if time.Now().After(late) {
 			return errors.New("the agent has not come to rest: " + why)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(time.Duration(200+len(s.remotes[0].refs)/20) * time.Millisecond) // not to load the database with 50,000
 	}
 }
 

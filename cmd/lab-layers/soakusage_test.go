@@ -90,7 +90,7 @@ func (s *soak) leftovers() {
 			s.Errorf("a mount is left: %s", line)
 		}
 	}
-	for _, pattern := range []string{"git/*/tmp/*", "buildkit/runc-overlayfs/executor/*/rootfs", "postgresql/*/base/pgsql_tmp/*"} {
+	for _, pattern := range []string{"git/*/tmp/*", "buildkit/runc-overlayfs/executor/*/rootfs", "buildkit/tmp/*", "postgresql/*/base/pgsql_tmp/*"} {
 		left, err := filepath.Glob(filepath.Join(s.data, pattern))
 		s.check(err)
 		if len(left) > 0 {

@@ -113,7 +113,11 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 		return nil, fmt.Errorf("%s: %w", o.Root, err)
 	}
 	defer lock.Close() // the child holds its own copy
-	sockets, err := socketDir(o.Root)
+	sockets, err := shortDir(o.Root, "buildkitd.sock")
+	if err != nil {
+		return nil, err
+	}
+	temp, err := tempDir(o.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +137,7 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env, cmd.ExtraFiles = environ(o.Environ), []*os.File{lock}
+	cmd.Env, cmd.ExtraFiles = append(environ(o.Environ), "TMPDIR="+temp), []*os.File{lock}
 	d.process, err = child.Start(cmd, o.Logger)
 	if err != nil {
 		return nil, err
@@ -237,12 +241,27 @@ func find(binary string) (string, error) {
 	return "", errors.New("no runc on PATH, which runs the steps of a build: install it (apt-get install runc)")
 }
 
-// socketDir returns a directory for sockets: the root, or a short one under
-// /run if the root's path is too long for a socket.
-func socketDir(root string) (string, error) {
-	if len(filepath.Join(root, "buildkitd.sock")) <= maxSocketPath {
+// shortDir returns a directory for a socket at a path below it: the root, or a
+// short one under /run if the root's path is too long for that.
+func shortDir(root, socket string) (string, error) {
+	if len(filepath.Join(root, socket)) <= maxSocketPath {
 		return root, nil
 	}
 	dir := fmt.Sprintf("/run/lab-layers/%x", sha256.Sum256([]byte(root)))[:32]
 	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// tempDir makes an empty directory for the daemon's temporary files, where one
+// that is killed leaves its mount points and sockets. What was mounted there
+// went with the daemon, in whose namespace it was.
+func tempDir(root string) (string, error) {
+	short, err := shortDir(root, "tmp/.buildkit-ssh-sock1234567890/ssh_auth_sock")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(short, "tmp")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, os.Mkdir(dir, 0o700)
 }

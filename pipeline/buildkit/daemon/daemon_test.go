@@ -140,6 +140,7 @@ func TestEnviron(t *testing.T) {
 	t.Setenv("LAB_LAYERS_DATABASE_URL", "postgres://lab:hushhush@db/lab")
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hushhush")
 	t.Setenv("NO_PROXY", "registry.lab")
+	t.Setenv("TMPDIR", "/tmp")
 	for _, all := range [][]string{nil, os.Environ()} {
 		d := mustStart(t, Options{Binary: binary(t), Root: root(t), Environ: all})
 		own, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", d.process.PID()))
@@ -149,6 +150,9 @@ func TestEnviron(t *testing.T) {
 		has := "\x00" + string(own)
 		if strings.Contains(has, "hushhush") || !strings.Contains(has, "\x00PATH=/") {
 			t.Errorf("its environment is %q", own)
+		}
+		if temp := "\x00TMPDIR=" + filepath.Join(d.options.Root, "tmp") + "\x00"; strings.Count(has, "\x00TMPDIR=") != 1 || !strings.Contains(has, temp) {
+			t.Errorf("its temporary files are not in its own directory: %q", own)
 		}
 		if given := strings.Contains(has, "\x00NO_PROXY=registry.lab\x00"); given != (all != nil) {
 			t.Errorf("of %d variables it has %q", len(all), own)
@@ -295,6 +299,10 @@ func TestKillLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Wait()
+	temp := filepath.Join(dir, "tmp", "buildkit-mount1")
+	if err := os.Mkdir(temp, 0o700); err != nil { // where it had mounted something
+		t.Fatal(err)
+	}
 	bundles := func() []string {
 		left, _ := filepath.Glob(filepath.Join(dir, "runc-*", "executor", "*", "rootfs"))
 		return left
@@ -310,6 +318,9 @@ func TestKillLeavesNothing(t *testing.T) {
 	answers(t, d.Address())
 	if left := bundles(); len(left) > 0 {
 		t.Errorf("%v are left", left)
+	}
+	if _, err := os.Stat(temp); err == nil {
+		t.Errorf("%s is left", temp)
 	}
 	d.Stop(t.Context())
 	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.options.cgroup()); len(left) > 0 {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// needed are the variables that a daemon goes by: where its programs, home and
-// temporary files are, the way to registries, and its own settings.
+// needed are the variables that a daemon goes by: where its programs and home
+// are, the way to registries, and its own settings.
 var needed = []string{
-	"PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR",
 	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 }
 
