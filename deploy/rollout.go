@@ -76,9 +76,10 @@ func to(i Image) string   { return i.To }
 func from(i Image) string { return i.From }
 func good(i Image) string { return i.Good }
 
-// end are the images that the rollout left, if it has ended.
+// end are the images that the rollout left, if it has ended. One that failed for
+// good went back in vain, or had nothing else to go back to.
 func (r Rollout) end() Images {
-	if r.State == RolledBack {
+	if r.State == RolledBack || r.State == Failed {
 		return r.goal(good)
 	}
 	return r.goal(to)

@@ -146,8 +146,10 @@ func (f *agentFlags) check() (err error) {
 	if _, err := f.telling.targets(urls); err != nil {
 		return err
 	}
-	if _, err := f.deploying.client(); err != nil {
-		return err
+	if f.deploying.kubeconfig != inCluster { // that is known only there
+		if _, err := f.deploying.client(); err != nil {
+			return err
+		}
 	}
 	return f.remote.check(f.repos)
 }
