@@ -32,7 +32,7 @@ type Room struct {
 // there are. A pod that waits for a place counts as if it had one wherever it
 // could go first: it may be faster. It counts no further than the limit.
 func Measure(nodes []*corev1.Node, pods []*corev1.Pod, template *corev1.PodTemplateSpec, limit int) Room {
-	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	pod := podOf(template)
 	wants := request(pod)
 	room := Room{Devices: devices(wants), Known: len(nodes) > 0 && len(template.Spec.ResourceClaims) == 0}
 	free := map[string]corev1.ResourceList{}
@@ -73,6 +73,23 @@ func Measure(nodes []*corev1.Node, pods []*corev1.Pod, template *corev1.PodTempl
 		}
 	}
 	return room
+}
+
+// podOf is a template's pod as the API server makes it: where a container has a
+// limit and no request, it requests that much. In templates that is left out,
+// and GPUs are mostly given as limits alone.
+func podOf(template *corev1.PodTemplateSpec) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: *template.Spec.DeepCopy()}
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			r := &containers[i].Resources
+			requests := corev1.ResourceList{}
+			maps.Copy(requests, r.Limits)
+			maps.Copy(requests, r.Requests)
+			r.Requests = requests
+		}
+	}
+	return pod
 }
 
 func request(pod *corev1.Pod) corev1.ResourceList {

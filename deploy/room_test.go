@@ -49,6 +49,10 @@ func TestMeasure(t *testing.T) {
 	selecting := func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"kind": "gpu"} }
 	ended := func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }
 	leaving := func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }
+	limited := func(p *corev1.Pod) {
+		r := &p.Spec.Containers[0].Resources
+		r.Requests, r.Limits = nil, r.Requests
+	}
 	claims := func(p *corev1.Pod) { p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu"}} }
 	for name, test := range map[string]struct {
 		nodes []*corev1.Node
@@ -59,6 +63,8 @@ func TestMeasure(t *testing.T) {
 	}{
 		"two free":              {[]*corev1.Node{gpuNode("a", 4)}, []*corev1.Pod{gpuPod("a", 2)}, gpuPod("", 1), 2, true},
 		"all taken":             {[]*corev1.Node{gpuNode("a", 2), gpuNode("b", 1)}, []*corev1.Pod{gpuPod("a", 2), gpuPod("b", 1)}, gpuPod("", 1), 0, true},
+		"taken, by limits":      {[]*corev1.Node{gpuNode("a", 1)}, []*corev1.Pod{gpuPod("a", 1)}, gpuPod("", 1, limited), 0, true},
+		"free, by limits":       {[]*corev1.Node{gpuNode("a", 2)}, []*corev1.Pod{gpuPod("a", 1)}, gpuPod("", 1, limited), 1, true},
 		"free, but scattered":   {[]*corev1.Node{gpuNode("a", 2), gpuNode("b", 2)}, []*corev1.Pod{gpuPod("a", 1), gpuPod("b", 1)}, gpuPod("", 2), 0, true},
 		"one ended":             {[]*corev1.Node{gpuNode("a", 1)}, []*corev1.Pod{gpuPod("a", 1, ended)}, gpuPod("", 1), 1, true},
 		"one is leaving":        {[]*corev1.Node{gpuNode("a", 1)}, []*corev1.Pod{gpuPod("a", 1, leaving)}, gpuPod("", 1), 0, true},
