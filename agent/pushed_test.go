@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,24 @@ import (
 type standing struct {
 	idle
 	images map[string]digest.Digest
+
+	mu     sync.Mutex
 	busy   bool
 	asked  int
 	queued []Move
+}
+
+// is is how often it was asked for a run, and what it queued.
+func (s *standing) is() (asked int, queued []Move) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked, s.queued
+}
+
+func (s *standing) work(busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy = busy
 }
 
 func (s *standing) Refs(context.Context, RepositoryID, ...layers.Ref) (refs, error) {
@@ -31,6 +47,8 @@ func (s *standing) Recorded(context.Context, RepositoryID, layers.Ref, RunID) (*
 }
 
 func (s *standing) Again(_ context.Context, move Move) (*Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked++
 	if s.busy {
 		return nil, nil
@@ -54,6 +72,12 @@ func heeding(t *testing.T, images map[string]digest.Digest, test func(*testing.T
 	})
 }
 
+// pass lets time go by, of the test's own clock, and all that is then due be done.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func TestPushedBaseImage(t *testing.T) {
 	for name, c := range map[string]struct {
 		image, repository, tag string
@@ -70,9 +94,9 @@ func TestPushedBaseImage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			heeding(t, map[string]digest.Digest{c.image: digest.FromString("")}, func(t *testing.T, a *Agent, s *standing) {
 				a.Pushed(c.repository, c.tag)
-				time.Sleep(settle + 1) // of the test's own clock
-				if len(s.queued) == 1 != c.refreshed || len(s.queued) > 1 {
-					t.Errorf("%+v", s.queued)
+				pass(settle + 1)
+				if _, queued := s.is(); len(queued) == 1 != c.refreshed || len(queued) > 1 {
+					t.Errorf("%+v", queued)
 				}
 			})
 		})
@@ -86,10 +110,10 @@ func TestPushedAgainAndAgain(t *testing.T) {
 			for range 20 {
 				a.Pushed("library/os", "1")
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
-		if n := len(s.queued); n == 0 || n > minutes {
-			t.Errorf("%d runs in %d minutes", n, minutes)
+		if _, queued := s.is(); len(queued) == 0 || len(queued) > minutes {
+			t.Errorf("%d runs in %d minutes", len(queued), minutes)
 		}
 		for i := range 2 * maxPushed {
 			a.Pushed("library/os", time.Duration(i).String())
@@ -104,18 +128,18 @@ func TestPushedAgainAndAgain(t *testing.T) {
 // which may have resolved it before, is seen to after the run.
 func TestPushedDuringARun(t *testing.T) {
 	heeding(t, map[string]digest.Digest{"os:1": ""}, func(t *testing.T, a *Agent, s *standing) {
-		s.busy = true
+		s.work(true)
 		a.Pushed("library/os", "1")
-		time.Sleep(time.Hour)
-		if s.asked == 0 || len(s.queued) != 0 {
-			t.Errorf("asked %d times, %v", s.asked, s.queued)
+		pass(time.Hour)
+		if asked, queued := s.is(); asked == 0 || len(queued) != 0 {
+			t.Errorf("asked %d times, %v", asked, queued)
 		}
-		s.busy = false
-		time.Sleep(time.Hour)
-		asked := s.asked
-		time.Sleep(time.Hour)
-		if len(s.queued) != 1 || s.asked != asked {
-			t.Errorf("asked %d times and then %d, %v", asked, s.asked, s.queued)
+		s.work(false)
+		pass(time.Hour)
+		before, _ := s.is()
+		pass(time.Hour)
+		if asked, queued := s.is(); len(queued) != 1 || asked != before {
+			t.Errorf("asked %d times and then %d, %v", before, asked, queued)
 		}
 	})
 }

@@ -87,6 +87,21 @@ select r.id as rollout, e.namespace, e.kind, e.name, i.container, i.layer,
 from rollouts r join environments e on e.id = r.environment
 cross join lateral jsonb_to_recordset(r.images) as i(container text, layer text, "from" text, "to" text);
 comment on view rollout_images is 'What rollouts changed, container by container';
+comment on column rollout_images.rollout is 'The rollout';
+comment on column rollout_images.namespace is 'The namespace of its environment';
+comment on column rollout_images.kind is 'The kind of its environment';
+comment on column rollout_images.name is 'The name of its environment';
+comment on column rollout_images.container is 'The container that got the image';
+comment on column rollout_images.layer is 'The layer whose image it got';
+comment on column rollout_images.from_digest is 'The digest that it had; null if it had none';
+comment on column rollout_images.to_digest is 'The digest that it was given';
+comment on column rollout_images.ref is 'The ref of the image';
+comment on column rollout_images.commit is 'The commit of the image';
+comment on column rollout_images.state is 'The state of the rollout';
+comment on column rollout_images.reason is 'Why it is in that state';
+comment on column rollout_images.queued is 'When the rollout was decided';
+comment on column rollout_images.started is 'When the workload was given the image; null before';
+comment on column rollout_images.finished is 'When the rollout came to its final state';
 
 create table pins (
     environment bigint primary key references environments,
