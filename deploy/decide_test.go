@@ -154,6 +154,7 @@ func TestStanding(t *testing.T) {
 		"rolls":           {situation(b, wants(b), after(Rolling, a, b), unready), "rolling: why"},
 		"failed":          {situation(a, wants(b), after(RolledBack, a, b)), "rolled-back: why"},
 		"back in vain":    {situation(a, wants(b), after(Failed, a, b)), "failed: why"},
+		"nothing before":  {situation(b, wants(c), after(Failed, NoImage, b)), "waiting: none yet"},
 		"edited":          {situation(c, wants(a), after(Healthy, b, a)), "drifted: container main has " + c + ", which somebody set by hand; it was given " + a},
 		"ref is gone":     {situation(a, after(Healthy, b, a)), "healthy: "},
 		"reverted":        {situation(a, wants(a), after(RolledBack, a, b)), "healthy: "},

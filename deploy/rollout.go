@@ -77,10 +77,10 @@ func from(i Image) string { return i.From }
 func good(i Image) string { return i.Good }
 
 // end are the images that the rollout left, if it has ended. One that failed for
-// good went back in vain, or had nothing else to go back to.
+// good went back in vain, or stayed where there was nothing to go back to.
 func (r Rollout) end() Images {
-	if r.State == RolledBack || r.State == Failed {
-		return r.goal(good)
+	if back := r.goal(good); (r.State == RolledBack || r.State == Failed) && !back.missing() {
+		return back
 	}
 	return r.goal(to)
 }

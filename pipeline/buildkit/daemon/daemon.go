@@ -85,6 +85,9 @@ type Daemon struct {
 // has started.
 func Start(ctx context.Context, o Options) (*Daemon, error) {
 	d, err := start(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // gRPC has it as a text of its own
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start buildkitd: %w", err)
 	}
