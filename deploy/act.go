@@ -1,0 +1,239 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// do takes a step. moved is true if there may be another at once.
+func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration, moved bool, err error) {
+	e := f.workload.Environment
+	if s.begin != nil {
+		begun, err := l.Store.Begin(ctx, *s.begin)
+		if err != nil {
+			l.Log.Warn("cannot record a rollout", "environment", e, "error", err)
+			return 0, false, err
+		}
+		if f.last != nil && !f.last.State.Final() {
+			l.ended(*f.last) // superseded
+		}
+		l.book.resumed(begun.Environment)
+		l.book.setLast(begun)
+		l.Log.Info("rollout", "environment", e, "rollout", begun.ID, "commit", begun.Commit.Short(), "pinned", begun.Pinned)
+		return 0, true, nil
+	}
+	if s.admit {
+		reason, until, err := l.admit(ctx, f)
+		if err != nil {
+			return 0, false, err
+		}
+		if reason != "" {
+			if !until.IsZero() {
+				again = max(until.Sub(l.Now()), 0) + 10*time.Millisecond
+			}
+			return again, false, l.advance(ctx, f, Held, reason)
+		}
+	}
+	if s.patch != nil {
+		if err := l.patch(ctx, f, s.patch); err != nil {
+			return 0, false, l.refused(ctx, f, err)
+		}
+	}
+	if s.to == "" {
+		return 0, s.patch != nil, l.tidy(ctx, f)
+	}
+	if s.to == Rolling || s.to == RollingBack {
+		again = f.deadlineIn()
+		if s.to == RollingBack && f.last.State == RollingBack && s.patch == nil {
+			if err := l.unstick(ctx, f); err != nil {
+				return 0, false, l.refused(ctx, f, err)
+			}
+		}
+		if f.trouble.unplaced {
+			if err := l.makeWay(ctx, f); err != nil {
+				return 0, false, l.refused(ctx, f, err)
+			}
+		}
+	}
+	before := f.last.State
+	if err := l.advance(ctx, f, s.to, s.reason); err != nil {
+		return 0, false, err
+	}
+	return again, before != s.to || s.patch != nil, nil
+}
+
+// deadlineIn is when a rollout that does not move is to be looked at again; 0 is
+// never.
+func (f facts) deadlineIn() time.Duration {
+	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
+	if deadline == 0 || f.workload.strategy.onDelete {
+		return 0
+	}
+	left := deadline - f.still
+	if f.workload.progress.failed != "" {
+		left = settleTime - f.still
+	}
+	return max(left, 0) + 10*time.Millisecond
+}
+
+// advance records where the last rollout stands, if that is news.
+func (l *leader) advance(ctx context.Context, f *facts, to State, reason string) error {
+	if f.last.State == to && f.last.Reason == reason {
+		return nil
+	}
+	now, err := l.Store.Advance(ctx, *f.last, to, reason)
+	if err != nil {
+		l.Log.Warn("cannot record how a rollout goes", "environment", f.workload.Environment, "error", err)
+		return err
+	}
+	if f.last.State != to {
+		l.Log.Info("rollout is "+string(to), "environment", now.Environment, "rollout", now.ID, "commit", now.Commit.Short(), "reason", reason)
+	}
+	f.last = &now
+	l.book.setLast(now)
+	if now.State.Final() {
+		l.ended(now)
+	}
+	return nil
+}
+
+// refused records why the API server did not do as asked; it is asked again.
+func (l *leader) refused(ctx context.Context, f *facts, err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return err // it was changed meanwhile: the watch tells
+	}
+	problem := Problem(err)
+	if f.last != nil && !f.last.State.Final() {
+		if f.last.Reason != problem {
+			l.Log.Warn("the API server refuses a rollout for now", "environment", f.workload.Environment, "problem", problem)
+		}
+		if err := l.advance(ctx, f, f.last.State, problem); err != nil {
+			return err
+		}
+		if err := l.observe(ctx, f.standing("")); err != nil {
+			return err
+		}
+	} else {
+		l.Log.Warn("the API server refuses a change for now", "environment", f.workload.Environment, "problem", problem)
+	}
+	return err
+}
+
+// patch gives the workload images, in a way that its devices leave room for.
+func (l *leader) patch(ctx context.Context, f *facts, images Images) error {
+	if err := l.makeWay(ctx, f); err != nil {
+		return err
+	}
+	w, err := apply(ctx, l.Client, f.workload, imageManager, imagePatch(f.workload, images, *f.last, l.Now()))
+	if err != nil {
+		return err
+	}
+	l.took(f, w)
+	return nil
+}
+
+// took notes what a patch made of the workload.
+func (l *leader) took(f *facts, w *workload) {
+	f.workload = w
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent[w.Environment] = sent{w.uid, w.generation}
+}
+
+// makeWay has old pods go first where no device is free for new ones.
+func (l *leader) makeWay(ctx context.Context, f *facts) error {
+	if !f.workload.strategy.rolling || f.workload.strategy.surgePods == 0 {
+		return nil
+	}
+	nodes, pods := listed[*corev1.Node](l.cluster.nodes), listed[*corev1.Pod](l.cluster.pods...)
+	if !l.cluster.allPods {
+		nodes = nil // what is free is not known
+	}
+	way, why := f.workload.way(nodes, pods, f.trouble.unplaced)
+	if way != NoSurge {
+		return nil
+	}
+	patch, err := noSurgePatch(f.workload)
+	if err != nil {
+		return err
+	}
+	w, err := apply(ctx, l.Client, f.workload, strategyManager, patch)
+	if err != nil {
+		return err
+	}
+	l.Log.Info("old pods go before new ones come", "environment", w.Environment, "why", why)
+	l.took(f, w)
+	return nil
+}
+
+// unstick removes the pods that never became ready of a StatefulSet that goes
+// back: its controller waits for them for ever before it replaces them.
+func (l *leader) unstick(ctx context.Context, f *facts) error {
+	if f.workload.Kind != StatefulSet || f.workload.strategy.onDelete {
+		return nil
+	}
+	failed := f.last.goal(to)
+	for _, pod := range l.cluster.podsOf(f.workload.Environment) {
+		if pod.DeletionTimestamp != nil || podReady(pod) || !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return failed[c.Name] == c.Image }) {
+			continue
+		}
+		only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}
+		if err := l.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, only); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return fmt.Errorf("remove pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		l.Log.Info("removed a pod that never became ready", "environment", f.workload.Environment, "pod", pod.Name)
+	}
+	return nil
+}
+
+// tidy gives the workload its own strategy back once nothing is under way.
+func (l *leader) tidy(ctx context.Context, f *facts) error {
+	if _, ours := f.workload.annotations[strategyAnnotation]; !ours || f.last != nil && !f.last.State.Final() {
+		return nil
+	}
+	w, err := restoreStrategy(ctx, l.Client, f.workload)
+	if err != nil {
+		return l.refused(ctx, f, err)
+	}
+	l.took(f, w)
+	return nil
+}
+
+// observe records where an environment stands, if that is news.
+func (l *leader) observe(ctx context.Context, s Standing) error {
+	if was := l.book.entry(s.Environment).standing; was != nil && reflect.DeepEqual(*was, s) {
+		return nil
+	}
+	if err := l.Store.Observe(ctx, s); err != nil {
+		l.Log.Warn("cannot record where an environment stands", "environment", s.Environment, "error", err)
+		return err
+	}
+	l.book.setStanding(s)
+	return nil
+}
+
+// gone records that an environment is no more.
+func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
+	if l.book.entry(e).standing == nil {
+		return nil
+	}
+	if err := l.Store.Gone(ctx, e, reason); err != nil {
+		l.Log.Warn("cannot record that an environment is gone", "environment", e, "error", err)
+		return err
+	}
+	l.Log.Info("environment is gone", "environment", e, "why", reason)
+	last := l.book.entry(e).last
+	l.book.forget(e)
+	if last != nil {
+		l.ended(*last)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package deploy
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// handle has what the cluster tells lead to looks at environments.
+func (l *leader) handle() error {
+	workloads := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { l.changed(obj) },
+		UpdateFunc: func(_, obj any) { l.changed(obj) },
+		DeleteFunc: func(obj any) { l.changed(obj) },
+	}
+	pods := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { l.podChanged(obj) },
+		UpdateFunc: func(_, obj any) { l.podChanged(obj) },
+		DeleteFunc: func(obj any) { l.podChanged(obj) },
+	}
+	for _, informer := range slices.Concat(slices.Collect(maps.Values(l.cluster.workloads))...) {
+		if _, err := informer.AddEventHandler(workloads); err != nil {
+			return err
+		}
+	}
+	for _, informer := range l.cluster.pods {
+		if _, err := informer.AddEventHandler(pods); err != nil {
+			return err
+		}
+	}
+	_, err := l.cluster.nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { l.nodeChanged(nil, obj) },
+		UpdateFunc: func(was, obj any) { l.nodeChanged(was, obj) },
+	})
+	return err
+}
+
+// nodeChanged has what is held looked at again where a node has become another.
+// Its signs of life are no change.
+func (l *leader) nodeChanged(was, obj any) {
+	before, _ := was.(*corev1.Node)
+	now, ok := obj.(*corev1.Node)
+	if !ok || before != nil && reflect.DeepEqual(before.Labels, now.Labels) && reflect.DeepEqual(before.Annotations, now.Annotations) &&
+		reflect.DeepEqual(before.Spec, now.Spec) && reflect.DeepEqual(before.Status.Allocatable, now.Status.Allocatable) && ready(before) == ready(now) {
+		return
+	}
+	for _, e := range l.book.waiting() {
+		l.queue.Add(e)
+	}
+}
+
+func (l *leader) changed(obj any) {
+	if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = gone.Obj
+	}
+	w := view(obj)
+	if w == nil {
+		return
+	}
+	if a, err := w.adopted(); a != nil || err != nil || l.book.entry(w.Environment).standing != nil {
+		l.queue.Add(w.Environment)
+	}
+}
+
+// podChanged matters while a rollout is under way.
+func (l *leader) podChanged(obj any) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	if e, ok := owner(pod); ok && l.book.entry(e).standing != nil {
+		l.queue.Add(e)
+	}
+}
