@@ -16,18 +16,25 @@ import (
 	"github.com/lab-layers/lab-layers/agent/web"
 )
 
+// listen has an address for an agent that takes deliveries signed with "a-secret".
+func (l *lab) listen(log *slog.Logger) (listenFlags, net.Listener, web.Options) {
+	l.Helper()
+	secrets := filepath.Join(filepath.Dir(l.remote), "secrets")
+	l.check(os.WriteFile(secrets, []byte("a-secret\n"), 0o600))
+	flags := listenFlags{address: "127.0.0.1:0", chosen: true, secretFile: secrets}
+	listener, err := flags.listen(l.Context(), log)
+	l.check(err)
+	options, err := flags.options(nil, filepath.Dir(l.remote))
+	l.check(err)
+	return flags, listener, options
+}
+
 // TestPushIsReceived holds that the agent, which would look again in an hour
 // only, is woken by a signed delivery, and says what the push gives.
 func TestPushIsReceived(t *testing.T) {
 	l := newLab(t)
-	secrets := filepath.Join(filepath.Dir(l.remote), "secrets")
-	l.check(os.WriteFile(secrets, []byte("a-secret\n"), 0o600))
-	flags := listenFlags{address: "127.0.0.1:0", chosen: true, secretFile: secrets}
 	log := slog.New(slog.DiscardHandler)
-	listener, err := flags.listen(t.Context(), log)
-	l.check(err)
-	options, err := flags.options(nil, filepath.Dir(l.remote))
-	l.check(err)
+	flags, listener, options := l.listen(log)
 	l.agent.Interval = 1 << 40
 	s := &stack{store: l.store, checks: shared.stack.checks}
 	stop := flags.serve(listener, options, l.agent, s, log)

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -104,14 +102,8 @@ func TestRefresh(t *testing.T) {
 // repository.
 func TestPushedBaseImage(t *testing.T) {
 	l := newLab(t)
-	secrets := filepath.Join(filepath.Dir(l.remote), "secrets")
-	l.check(os.WriteFile(secrets, []byte("a-secret\n"), 0o600))
-	flags := listenFlags{address: "127.0.0.1:0", chosen: true, secretFile: secrets}
 	log := slog.New(slog.DiscardHandler)
-	listener, err := flags.listen(t.Context(), log)
-	l.check(err)
-	options, err := flags.options(nil, filepath.Dir(l.remote))
-	l.check(err)
+	flags, listener, options := l.listen(log)
 	host, speak := notifying(t, agentURL(listener)+"/webhooks/registry", "a-secret")
 	image := host + "/os/base:12"
 	move := l.standsOn(image)
