@@ -48,8 +48,7 @@ func openDatabase(dirs ...string) (*database, error) {
 		}
 	}
 	d.packs.Store(&[]*pack{})
-	_, err := d.rescan()
-	return d, err
+	return d, d.rescan()
 }
 
 // add takes a directory and its alternates, as objects/info/alternates names
@@ -86,10 +85,13 @@ func (d *database) add(dir string, depth int) error {
 	return lines.Err()
 }
 
-// rescan looks which packs there are, and reports whether that has changed.
-func (d *database) rescan() (changed bool, err error) {
+// rescan looks which packs there are. The list stays the very same one where
+// that has not changed, so that whoever searched a list can tell whether there
+// is another to search: a second reader's rescan may have put it there.
+func (d *database) rescan() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	changed := false
 	had := map[string]*pack{}
 	for _, p := range *d.packs.Load() {
 		had[p.name] = p
@@ -99,7 +101,7 @@ func (d *database) rescan() (changed bool, err error) {
 	for _, dir := range d.dirs {
 		files, err := os.ReadDir(filepath.Join(dir, "pack"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
+			return err
 		}
 		for _, file := range files {
 			base, isIndex := strings.CutSuffix(file.Name(), ".idx")
@@ -118,15 +120,17 @@ func (d *database) rescan() (changed bool, err error) {
 				changed = true
 				packs = append(packs, &pack{name: name, index: index, find: index.find, bases: d.bases})
 			} else if !errors.Is(err, fs.ErrNotExist) {
-				return false, err
+				return err
 			}
 		}
 	}
-	changed = changed || len(packs) != len(had)
+	if !changed && len(packs) == len(had) {
+		return nil
+	}
 	// Packs that went are not closed: somebody may be reading from them, and
 	// their files close when nobody does.
 	d.packs.Store(&packs)
-	return changed, nil
+	return nil
 }
 
 // place is where an object lies: in a pack, or in a file of its own.
@@ -147,7 +151,8 @@ func (d *database) find(id layers.ObjectID) (place, error) {
 				return place{pack: last, offset: offset}, nil
 			}
 		}
-		for _, p := range *d.packs.Load() {
+		packs := d.packs.Load()
+		for _, p := range *packs {
 			offset, ok, err := p.find(id)
 			if err != nil {
 				return place{}, err
@@ -165,11 +170,10 @@ func (d *database) find(id layers.ObjectID) (place, error) {
 				return place{}, err
 			}
 		}
-		changed, err := d.rescan()
-		if err != nil {
+		if err := d.rescan(); err != nil {
 			return place{}, err
 		}
-		if !changed {
+		if d.packs.Load() == packs {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if d.broken != nil {
@@ -194,7 +198,7 @@ func at[T any](d *database, id layers.ObjectID, do func(place) (T, error)) (T, e
 			return found, err
 		}
 		d.last.Store(nil)
-		if _, err := d.rescan(); err != nil {
+		if err := d.rescan(); err != nil {
 			return found, err
 		}
 	}
@@ -249,6 +253,5 @@ func (d *database) forget() error {
 	d.last.Store(nil)
 	d.packs.Store(&[]*pack{})
 	d.mu.Unlock()
-	_, err := d.rescan()
-	return err
+	return d.rescan()
 }

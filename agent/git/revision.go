@@ -192,7 +192,7 @@ func (d *database) withPrefix(digits string) ([]layers.ObjectID, error) {
 			found = append(found, id)
 		}
 	}
-	if _, err := d.rescan(); err != nil {
+	if err := d.rescan(); err != nil {
 		return nil, err
 	}
 	for _, p := range *d.packs.Load() {
