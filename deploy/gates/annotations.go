@@ -8,7 +8,8 @@ const (
 	WindowAnnotation = prefix + "window"
 	FreezeAnnotation = prefix + "freeze"
 	// PolicyAnnotation is what follows where an image does not fit a node's
-	// driver: refuse (the default), warn or ignore.
+	// driver: refuse (the default), warn or ignore. By strict a rollout is held
+	// where it is only unknown, too.
 	PolicyAnnotation = prefix + "driver-policy"
 	// MemoryAnnotation is the GPU memory that the environment needs, such as 40Gi.
 	MemoryAnnotation = prefix + "gpu-memory"

@@ -39,16 +39,17 @@ var _ deploy.Gate = (*Driver)(nil)
 // retryIn is when a gate is asked again that could not find out.
 const retryIn = 15 * time.Second
 
-// Check answers by the environment's policy: what would be refused is only
-// warned of by "warn", and all is allowed by "ignore".
+// Check answers by the environment's policy: what is not known is refused, too,
+// by "strict", what would be refused is only warned of by "warn", and all is
+// allowed by "ignore".
 func (g *Driver) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.Node) deploy.Verdict {
 	policy := c.Annotations[PolicyAnnotation]
 	switch policy {
-	case "", "refuse", "warn":
+	case "", "refuse", "warn", "strict":
 	case "ignore":
 		return deploy.Verdict{Answer: deploy.Allow}
 	default:
-		return refuse("%s is %.40q: take refuse, warn or ignore", PolicyAnnotation, policy)
+		return refuse("%s is %.40q: take strict, refuse, warn or ignore", PolicyAnnotation, policy)
 	}
 	wish, devices, err := wishOf(c)
 	if err != nil {
@@ -70,6 +71,8 @@ func (g *Driver) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.
 		return deploy.Verdict{Answer: deploy.Refuse, Reason: reason}
 	case verdict.Level == gpu.Refuse, verdict.Level == gpu.Warn:
 		return deploy.Verdict{Answer: deploy.Warn, Reason: reason}
+	case verdict.Level == gpu.Unknown && policy == "strict":
+		return deploy.Verdict{Answer: deploy.Refuse, Reason: reason}
 	case verdict.Level == gpu.Unknown:
 		return deploy.Verdict{Answer: deploy.Unknown, Reason: reason}
 	}

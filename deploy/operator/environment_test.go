@@ -194,6 +194,9 @@ func TestEnvironmentsThatAreRefused(t *testing.T) {
 		"a capability": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
 			s.GPU = &api.GPU{Count: 1, ComputeCapability: "eight"}
 		}),
+		"a driver policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
+			s.GPU = &api.GPU{Count: 1, DriverPolicy: "Unknown"}
+		}),
 		"a policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Drift = "hope" }),
 	} {
 		if err := l.client.Create(t.Context(), e); !apierrors.IsInvalid(err) {

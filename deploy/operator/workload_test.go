@@ -61,7 +61,7 @@ func TestDeployment(t *testing.T) {
 	e := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: "vision", Name: "resnet50", UID: "1"}}
 	e.Spec = api.LabEnvironmentSpec{
 		Layer: "resnet50", Track: "v*", Repository: "vision",
-		GPU: &api.GPU{Count: 2, Memory: new(resource.MustParse("40Gi")), DriverPolicy: "Warn"},
+		GPU: &api.GPU{Count: 2, Memory: new(resource.MustParse("40Gi")), DriverPolicy: "Strict"},
 		Rollout: api.Rollout{
 			Window: "0 2 * * * for 3h", Drift: "Correct", Canary: new(false), ProgressDeadline: &metav1.Duration{Duration: 5 * time.Minute},
 			Smoke: &api.Smoke{Command: []string{"python3", "-c", "import torch"}, Timeout: &metav1.Duration{Duration: time.Minute}},
@@ -76,7 +76,7 @@ func TestDeployment(t *testing.T) {
 		"lab-layers.dev/layer.main": "resnet50", "lab-layers.dev/track": "v*", "lab-layers.dev/repository": "vision",
 		"lab-layers.dev/window": "0 2 * * * for 3h", "lab-layers.dev/drift": "correct", "lab-layers.dev/canary": "false",
 		"lab-layers.dev/progress-deadline": "5m0s", "lab-layers.dev/smoke": `["python3","-c","import torch"]`, "lab-layers.dev/smoke-timeout": "1m0s",
-		"lab-layers.dev/driver-policy": "warn", "lab-layers.dev/gpu-memory": "40Gi",
+		"lab-layers.dev/driver-policy": "strict", "lab-layers.dev/gpu-memory": "40Gi",
 	}
 	if !maps.Equal(d.Annotations, want) {
 		t.Errorf("the annotations are %v", d.Annotations)

@@ -86,8 +86,9 @@ type GPU struct {
 	// +kubebuilder:validation:MaxItems=32
 	Products []string `json:"products,omitempty"`
 	// DriverPolicy says what follows where the image does not fit a node's driver.
+	// Strict refuses it also where that is unknown.
 	// +optional
-	// +kubebuilder:validation:Enum=Refuse;Warn;Ignore
+	// +kubebuilder:validation:Enum=Strict;Refuse;Warn;Ignore
 	DriverPolicy string `json:"driverPolicy,omitempty"`
 }
 
