@@ -171,7 +171,7 @@ func (c *cluster) workload(e Environment) *workload {
 func (c *cluster) environments() (all []Environment) {
 	for kind, informers := range c.workloads {
 		for _, o := range listed[metav1.Object](informers...) {
-			if _, ok := o.GetAnnotations()[TrackAnnotation]; ok {
+			if asks(o.GetAnnotations()) {
 				all = append(all, Environment{o.GetNamespace(), kind, o.GetName()})
 			}
 		}

@@ -24,6 +24,8 @@ func TestAdopt(t *testing.T) {
 	l.AddNode(t, clustertest.Node{Name: "adopt"})
 	w := workload{name: "unet", layer: "unet", image: "registry.example/lab/unet:old", replicas: 2}
 	all := []deploy.Environment{l.deployment(w), l.statefulSet(w, appsv1.RollingUpdateStatefulSetStrategyType), l.daemonSet(w), l.cronJob(w)}
+	w.name, w.untracked = "untracked", true
+	all = append(all, l.deployment(w)) // it follows main, too
 	bystander := l.deployment(workload{name: "bystander", image: "registry.example/other:1", replicas: 1, annotations: map[string]string{
 		deploy.LayerAnnotation + "main": "", deploy.TrackAnnotation: "exam", deploy.LayerAnnotation + "sidecar": "unet",
 	}})
@@ -31,6 +33,7 @@ func TestAdopt(t *testing.T) {
 	for _, e := range all {
 		has(t, l.await(e, deploy.Waiting, "").Reason, "no run of main has made images yet")
 	}
+	has(t, l.listed(all[4]).Reason, "to follow another branch annotate lab-layers.dev/track")
 	first := l.push("unet", runs(1))
 	for _, e := range all {
 		v := l.await(e, deploy.Healthy, first)

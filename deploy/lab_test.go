@@ -179,10 +179,14 @@ type workload struct {
 	replicas    int32
 	gpus        int64
 	annotations map[string]string
+	untracked   bool
 }
 
 func (l *lab) meta(w workload) metav1.ObjectMeta {
 	annotations := map[string]string{deploy.LayerAnnotation + "main": w.layer, deploy.TrackAnnotation: "main"}
+	if w.untracked {
+		delete(annotations, deploy.TrackAnnotation)
+	}
 	maps.Copy(annotations, w.annotations)
 	return metav1.ObjectMeta{Name: w.name, Namespace: l.ns, Annotations: annotations}
 }

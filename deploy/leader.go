@@ -139,7 +139,11 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 		return nil, "", err
 	}
 	if release == nil {
-		return nil, fmt.Sprintf("no run of %s has made images yet", a.track), nil
+		waiting = fmt.Sprintf("no run of %s has made images yet", a.track)
+		if _, chosen := w.annotations[TrackAnnotation]; !chosen {
+			waiting += "; to follow another branch annotate " + TrackAnnotation
+		}
+		return nil, waiting, nil
 	}
 	t := &target{repository: url, ref: release.Ref, commit: release.Commit, run: release.Run, images: Images{}}
 	for container := range now {

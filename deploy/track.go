@@ -9,6 +9,9 @@ import (
 	"github.com/lab-layers/lab-layers/layers"
 )
 
+// DefaultTrack is what an environment follows that names no track.
+const DefaultTrack = "main"
+
 const (
 	headsPrefix = "refs/heads/"
 	tagsPrefix  = "refs/tags/"

@@ -21,7 +21,9 @@ import (
 const (
 	prefix = "lab-layers.dev/"
 	// LayerAnnotation and a container's name tell which layer's image it gets.
-	LayerAnnotation      = prefix + "layer."
+	LayerAnnotation = prefix + "layer."
+	// TrackAnnotation is what it follows: see [ParseTrack]; without it, that is
+	// DefaultTrack.
 	TrackAnnotation      = prefix + "track"
 	RepositoryAnnotation = prefix + "repository"
 	DriftAnnotation      = prefix + "drift"
@@ -132,6 +134,16 @@ type adoption struct {
 	deadline   time.Duration // 0 if none is given
 }
 
+// asks reports whether a workload's annotations ask for images.
+func asks(annotations map[string]string) bool {
+	for name := range annotations {
+		if name == TrackAnnotation || strings.HasPrefix(name, LayerAnnotation) {
+			return true
+		}
+	}
+	return false
+}
+
 // adopted reads the annotations; nil if there are none. The error is every
 // fault in them.
 func (w *workload) adopted() (*adoption, error) {
@@ -140,7 +152,7 @@ func (w *workload) adopted() (*adoption, error) {
 	containers := w.images()
 	for _, name := range slices.Sorted(maps.Keys(w.annotations)) {
 		container, ok := strings.CutPrefix(name, LayerAnnotation)
-		if !ok {
+		if !ok || w.annotations[name] == "" {
 			continue
 		}
 		if _, ok := containers[container]; !ok {
@@ -149,19 +161,19 @@ func (w *workload) adopted() (*adoption, error) {
 		}
 		a.layers[container] = layers.Name(w.annotations[name])
 	}
-	track, tracked := w.annotations[TrackAnnotation]
-	if len(a.layers) == 0 && len(faults) == 0 && !tracked {
+	if !asks(w.annotations) {
 		return nil, nil
 	}
 	if len(a.layers) == 0 && len(faults) == 0 {
 		faults = append(faults, fmt.Sprintf("no container has a layer: annotate %sCONTAINER: LAYER", LayerAnnotation))
 	}
+	track, tracked := w.annotations[TrackAnnotation]
 	if !tracked {
-		faults = append(faults, fmt.Sprintf("annotate %s with a branch, such as main", TrackAnnotation))
-	} else if parsed, err := ParseTrack(track); err != nil {
+		track = DefaultTrack
+	}
+	var err error
+	if a.track, err = ParseTrack(track); err != nil {
 		faults = append(faults, err.Error())
-	} else {
-		a.track = parsed
 	}
 	switch policy := w.annotations[DriftAnnotation]; policy {
 	case "", "report":
