@@ -52,6 +52,9 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	}
 	if s.to == Rolling || s.to == RollingBack {
 		again = f.deadlineIn()
+		if f.lost && f.still >= cmp.Or(f.adoption.deadline, f.workload.deadline) {
+			l.letOthers(f, time.Time{})
+		}
 		if s.to == RollingBack && f.last.State == RollingBack && s.patch == nil {
 			if err := l.unstick(ctx, f); err != nil {
 				return 0, false, l.refused(ctx, f, err)
@@ -74,7 +77,7 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 // never.
 func (f facts) deadlineIn() time.Duration {
 	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
-	if deadline == 0 || f.workload.strategy.onDelete {
+	if deadline == 0 || f.workload.strategy.onDelete || f.lost && f.still >= deadline {
 		return 0
 	}
 	left := deadline - f.still

@@ -51,7 +51,7 @@ func (l *leader) letOthers(f *facts, until time.Time) {
 	if !until.IsZero() && until.Sub(l.Now()) < asideAfter || !l.canaries.stepAside(*f.last) {
 		return
 	}
-	for _, e := range l.book.waiting() {
+	for _, e := range l.book.in(Pending, Held) {
 		l.queue.Add(e)
 	}
 }
@@ -82,13 +82,23 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason stri
 	return "", time.Time{}, remarks
 }
 
+// passTurn lets others roll while nodes keep an environment from its end.
+func (l *leader) passTurn(e Environment) {
+	if !l.turns.rolls(e) {
+		return
+	}
+	for _, next := range l.turns.done(e) {
+		l.queue.Add(next)
+	}
+}
+
 // ended has those look again who waited for a rollout to end.
 func (l *leader) ended(r Rollout) {
 	for _, e := range l.turns.done(r.Environment) {
 		l.queue.Add(e)
 	}
 	if l.Canary && l.canaries.is(r.Environment) {
-		for _, e := range l.book.waiting() {
+		for _, e := range l.book.in(Pending, Held) {
 			l.queue.Add(e)
 		}
 	}

@@ -210,13 +210,12 @@ func (b *book) known() []Environment {
 	return slices.Collect(maps.Keys(b.standings))
 }
 
-// waiting are the environments whose rollouts have not begun: those that are
-// held, and those that may be about to be.
-func (b *book) waiting() (all []Environment) {
+// in are the environments whose last rollouts are in one of some states.
+func (b *book) in(states ...State) (all []Environment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for e, r := range b.last {
-		if r.State == Pending || r.State == Held {
+		if slices.Contains(states, r.State) {
 			all = append(all, e)
 		}
 	}

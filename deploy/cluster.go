@@ -179,6 +179,12 @@ func (c *cluster) environments() (all []Environment) {
 	return all
 }
 
+// silent reports whether a node is there and not ready.
+func (c *cluster) silent(node string) bool {
+	obj, ok, err := c.nodes.GetStore().GetByKey(node)
+	return err == nil && ok && !ready(obj.(*corev1.Node))
+}
+
 // podsOf are the pods of an environment.
 func (c *cluster) podsOf(e Environment) (pods []*corev1.Pod) {
 	for _, informer := range c.pods {

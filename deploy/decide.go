@@ -21,6 +21,8 @@ type facts struct {
 	trouble trouble
 	// others are pods that run something else.
 	others int
+	// lost is true where only nodes that are not ready keep it from its end.
+	lost bool
 	// still is for how long the last rollout has made no progress.
 	still time.Duration
 	// resumed is true where a person wants what was held to go on.
@@ -131,6 +133,9 @@ func (f facts) judge() (done bool, failed, line string) {
 		return true, "", ""
 	case f.trouble.hopeless:
 		return false, why, line
+	case f.lost && p.trouble == "":
+		// The image is not at fault, and going back would wait for the same node.
+		return false, "", line
 	case f.workload.strategy.onDelete || deadline == 0:
 	case p.failed != "" && f.still >= settleTime:
 		return false, p.failed + ": " + cmp.Or(why, p.line), line

@@ -55,6 +55,7 @@ func hopeless(f *facts) {
 	unready(f)
 }
 func stalled(f *facts)    { f.still = time.Hour; unready(f) }
+func lost(f *facts)       { f.lost, f.trouble = true, trouble{line: "node n is not ready"} }
 func madeAnew(f *facts)   { f.workload.uid = "2" }
 func paused(f *facts)     { f.workload.paused = true }
 func resumed(f *facts)    { f.resumed = true }
@@ -95,6 +96,10 @@ func TestDecide(t *testing.T) {
 		"stands still":                       {situation(b, wants(b), after(Rolling, a, b), stalled), "rolling-back: no progress for 1m0s: 1 of 1"},
 		"the controller just gave up":        {situation(b, wants(b), after(Rolling, a, b), gaveUp), "rolling: 1 of 1"},
 		"the controller gave up":             {situation(b, wants(b), after(Rolling, a, b), gaveUp, lately), "rolling-back: its progress deadline is exceeded: 1 of 1"},
+		"stands still, a node is lost":       {situation(b, wants(b), after(Rolling, a, b), stalled, lost), "rolling: 1 of 1; node n is not ready"},
+		"gave up, a node is lost":            {situation(b, wants(b), after(Rolling, a, b), gaveUp, stalled, lost), "rolling: 1 of 1; node n is not ready"},
+		"crashes, a node is lost":            {situation(b, wants(b), after(Rolling, a, b), lost, hopeless), "rolling-back: pod a: CrashLoopBackOff"},
+		"goes back, a node is lost":          {situation(a, wants(b), after(RollingBack, a, b), stalled, lost), "rolling-back: why"},
 		"nobody deletes pods":                {situation(b, wants(b), after(Rolling, a, b), onDelete, stalled), "rolling: 1 of 1; each pod gets the image when somebody deletes it"},
 		"nothing to go back to":              {situation(b, wants(b), after(Rolling, b, b), hopeless), "failed: pod a: CrashLoopBackOff; there is no other image to go back to"},
 		"goes back":                          {situation(b, wants(b), after(RollingBack, a, b)), "patch a, rolling-back: why"},

@@ -38,7 +38,8 @@ func (l *leader) handle() error {
 	return err
 }
 
-// nodeChanged has what is held looked at again where a node has become another.
+// nodeChanged has what is not at its end looked at again where a node has become
+// another.
 // Its signs of life are no change.
 func (l *leader) nodeChanged(was, obj any) {
 	before, _ := was.(*corev1.Node)
@@ -47,7 +48,7 @@ func (l *leader) nodeChanged(was, obj any) {
 		reflect.DeepEqual(before.Spec, now.Spec) && reflect.DeepEqual(before.Status.Allocatable, now.Status.Allocatable) && ready(before) == ready(now) {
 		return
 	}
-	for _, e := range l.book.waiting() {
+	for _, e := range l.book.in(Pending, Held, Rolling, RollingBack) {
 		l.queue.Add(e)
 	}
 }

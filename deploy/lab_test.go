@@ -222,14 +222,18 @@ func (l *lab) deployment(w workload) deploy.Environment {
 	return deploy.Environment{Namespace: l.ns, Kind: deploy.Deployment, Name: w.name}
 }
 
-func (l *lab) statefulSet(w workload, how appsv1.StatefulSetUpdateStrategyType) deploy.Environment {
+func (l *lab) statefulSet(w workload, how appsv1.StatefulSetUpdateStrategyType, change ...func(*appsv1.StatefulSet)) deploy.Environment {
 	l.Helper()
-	_, err := l.Client.AppsV1().StatefulSets(l.ns).Create(l.Context(), &appsv1.StatefulSet{
+	set := &appsv1.StatefulSet{
 		ObjectMeta: l.meta(w),
 		Spec: appsv1.StatefulSetSpec{
 			Replicas: &w.replicas, Selector: w.selector(), Template: w.template(""), UpdateStrategy: appsv1.StatefulSetUpdateStrategy{Type: how},
 		},
-	}, byTest)
+	}
+	for _, c := range change {
+		c(set)
+	}
+	_, err := l.Client.AppsV1().StatefulSets(l.ns).Create(l.Context(), set, byTest)
 	l.check(err)
 	return deploy.Environment{Namespace: l.ns, Kind: deploy.StatefulSet, Name: w.name}
 }

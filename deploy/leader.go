@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
 )
 
@@ -63,9 +62,6 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	if fault != nil {
 		return 0, l.observe(ctx, Standing{Environment: e, UID: w.uid, Track: w.annotations[TrackAnnotation], State: Faulty, Reason: fault.Error()})
 	}
-	if last := l.book.entry(e).last; last != nil && (last.State == Rolling || last.State == RollingBack) && w.lasting() {
-		l.turns.has(e)
-	}
 	for range longestWay {
 		if l.outOfDate(w) {
 			return 0, nil // the watch is about to tell more
@@ -80,9 +76,16 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 			workload: w, adoption: adoption, target: goal, last: found.last,
 			resumed: found.standing != nil && found.standing.Resumed,
 		}
-		with, others := l.pods(w, adoption)
-		f.trouble, f.others = worst(with), others
+		pods := l.pods(w, adoption)
+		f.trouble, f.others, f.lost = pods.trouble(), pods.others, pods.lost()
 		f.still = l.still(f)
+		if last := f.last; last != nil && (last.State == Rolling || last.State == RollingBack) && w.lasting() {
+			if f.lost {
+				l.passTurn(e)
+			} else {
+				l.turns.has(e)
+			}
+		}
 		s := decide(f)
 		after, moved, err := l.do(ctx, &f, s)
 		if err != nil {
@@ -156,26 +159,8 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 	return t, "", nil
 }
 
-// pods are those that run what the workload is to run now, and how many others
-// it still has.
-func (l *leader) pods(w *workload, a *adoption) (with []*corev1.Pod, others int) {
-	now := w.managed(a)
-	for _, p := range l.cluster.podsOf(w.Environment) {
-		differs := func(c corev1.Container) bool {
-			image, ok := now[c.Name]
-			return ok && image != c.Image
-		}
-		switch {
-		case !slices.ContainsFunc(slices.Concat(p.Spec.InitContainers, p.Spec.Containers), differs):
-			with = append(with, p)
-		case p.DeletionTimestamp == nil && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed:
-			others++
-		}
-	}
-	return with, others
-}
-
-// still is for how long a rollout has not moved, by our own clock.
+// still is for how long a rollout has not moved, by our own clock. A node that is
+// there again gives it its time anew.
 func (l *leader) still(f facts) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,7 +168,7 @@ func (l *leader) still(f facts) time.Duration {
 		delete(l.clocks, f.workload.Environment)
 		return 0
 	}
-	at := fmt.Sprint(f.last.ID, f.last.State, f.workload.generation, f.workload.progress.line)
+	at := fmt.Sprint(f.last.ID, f.last.State, f.workload.generation, f.workload.progress.line, f.lost)
 	clock := l.clocks[f.workload.Environment]
 	if clock.at != at {
 		clock = progressClock{at, l.Now()}

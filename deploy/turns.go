@@ -47,6 +47,13 @@ func (t *turns) has(e Environment) {
 	t.active[e] = true
 }
 
+// rolls reports whether an environment has its turn.
+func (t *turns) rolls(e Environment) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.active[e]
+}
+
 // done ends an environment's turn, or its wait for one, and returns those whose
 // turn it may be now.
 func (t *turns) done(e Environment) []Environment {
