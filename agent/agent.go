@@ -221,7 +221,6 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	for _, source := range a.Sources {
 		urls = append(urls, source.URL())
 	}
-	asked := time.Now()
 	run, err := a.Store.Claim(ctx, a.Owner, Lease, urls...)
 	if err != nil || run == nil {
 		return false, err
@@ -229,7 +228,7 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	signal(a.work) // there may be more for others
 	log := a.Log.With("run", run.ID, "repository", run.Move.URL, "ref", run.Move.Ref, "commit", run.Move.New.Short())
 	log.Info("run started", "attempt", run.Attempt)
-	verdict, err := a.carry(ctx, a.source(run.Move.URL), *run, asked)
+	verdict, err := a.carry(ctx, a.source(run.Move.URL), *run)
 	if err == nil {
 		err = a.finish(ctx, *run, verdict)
 	}
@@ -240,7 +239,7 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 		return true, nil
 	case errors.As(err, &end):
 		log.Info("run was cut off", "state", end.State, "reason", end.Reason)
-		err := a.finish(ctx, *run, Verdict{Run: run.ID, State: end.State, Reason: end.Reason})
+		err := a.finish(ctx, *run, Verdict{State: end.State, Reason: end.Reason})
 		if err != nil {
 			a.Progress.again(*run, err) // it goes on elsewhere once the claim has lapsed
 		}
@@ -257,9 +256,9 @@ func (a *Agent) Work(ctx context.Context) (worked bool, err error) {
 	return true, a.release(ctx, *run, pause, err)
 }
 
-// carry carries a run out under its claim, which was asked for at a time. Where
-// that was cut off, the error is the cause.
-func (a *Agent) carry(ctx context.Context, source Source, run Run, asked time.Time) (Verdict, error) {
+// carry carries a run out under its claim. Where that was cut off, the error is
+// the cause.
+func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, error) {
 	trunk, err := FindTrunk(ctx, a.Store, run.Move.Repository)
 	if err != nil {
 		return Verdict{}, err
@@ -271,7 +270,7 @@ func (a *Agent) carry(ctx context.Context, source Source, run Run, asked time.Ti
 		defer stop()
 	}
 	ctx, cut := context.WithCancelCause(ctx)
-	claim := newClaim(a.Store, run.ID, a.Owner, asked)
+	claim := claim{a.Store, run}
 	var keeper sync.WaitGroup
 	keeper.Go(func() { claim.keep(ctx, &a.news, cut) })
 	defer keeper.Wait()
@@ -287,7 +286,7 @@ func (a *Agent) carry(ctx context.Context, source Source, run Run, asked time.Ti
 func (a *Agent) finish(ctx context.Context, run Run, verdict Verdict) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
-	if err := a.Store.Finish(ctx, a.Owner, verdict); err != nil {
+	if err := a.Store.Finish(ctx, run, verdict); err != nil {
 		return fmt.Errorf("record the end of run %d: %w", run.ID, err)
 	}
 	a.Progress.end(run, verdict)
@@ -300,7 +299,7 @@ func (a *Agent) release(ctx context.Context, run Run, pause time.Duration, why e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	a.Progress.again(run, why)
-	err := a.Store.Release(ctx, run.ID, a.Owner, pause, why.Error())
+	err := a.Store.Release(ctx, run, Delay{For: pause, Reason: why.Error(), Doubtful: errors.As(why, new(doubt))})
 	if errors.Is(err, ErrLost) {
 		return nil
 	}

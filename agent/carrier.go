@@ -43,13 +43,12 @@ func (m *mistake) Unwrap() error { return m.err }
 // is to be tried again; everything that the repository's people can mend is
 // part of the verdict.
 func (c *Carrier) Carry(ctx context.Context, task Task) (Verdict, error) {
-	run := task.Run.ID
 	verdict, err := c.carry(ctx, task)
 	switch {
 	case IsMistake(err):
-		return Verdict{Run: run, State: Failed, Reason: err.Error()}, nil
+		return Verdict{State: Failed, Reason: err.Error()}, nil
 	case errors.Is(err, errGone):
-		return Verdict{Run: run, State: Superseded, Reason: err.Error()}, nil
+		return Verdict{State: Superseded, Reason: err.Error()}, nil
 	}
 	return verdict, err
 }
@@ -76,7 +75,7 @@ func (c *Carrier) carry(ctx context.Context, task Task) (Verdict, error) {
 	}
 	if !covered {
 		reason := fmt.Sprintf("%s: no rule of %s covers %s", nothingToDo, layers.ConfigFile, run.Move.Ref)
-		return Verdict{Run: run.ID, State: Cancelled, Reason: reason}, nil
+		return Verdict{State: Cancelled, Reason: reason}, nil
 	}
 	plan, _, err := c.Plan(ctx, source, commit)
 	if err != nil {
@@ -131,8 +130,8 @@ func (c *Carrier) Make(ctx context.Context, task Task, plan *layers.Plan, tags l
 	if ctx.Err() != nil {
 		return Verdict{}, context.Cause(ctx)
 	}
-	verdict := Verdict{Run: run.ID, Plan: plan, Outcomes: result.Outcomes}
-	if verdict.State, verdict.Reason, err = judge(result.Outcomes, run.Attempt); err != nil {
+	verdict := Verdict{Plan: plan, Outcomes: result.Outcomes}
+	if verdict.State, verdict.Reason, err = judge(result.Outcomes, run.Doubted); err != nil {
 		return Verdict{}, err
 	}
 	if err := task.hold(ctx); err != nil {
@@ -265,14 +264,22 @@ func IsMistake(err error) bool {
 	return errors.As(err, &wrong)
 }
 
-// doubtfulAttempts is how many attempts a run has at an instruction that may not
-// be to blame: what keeps being killed would otherwise be tried for ever.
+// doubtfulAttempts is how many attempts a run has at instructions that may not be
+// to blame: what keeps being killed would otherwise be tried for ever. Those that
+// an outage ended are not among them.
 const doubtfulAttempts = 5
 
-// judge turns outcomes of an attempt, counted from 1, into a state. Its error is
-// the infrastructure's.
-func judge(outcomes []pipeline.Outcome, attempt int) (State, string, error) {
+// doubt is the failure of an instruction that may not be to blame.
+type doubt struct{ error }
+
+func (d doubt) Unwrap() error { return d.error }
+
+// judge turns outcomes of an attempt into a state, after a number of attempts that
+// ended in doubt. Its error is the infrastructure's, or a doubt if there is no
+// other reason to try again.
+func judge(outcomes []pipeline.Outcome, doubted int) (State, string, error) {
 	var failed []string
+	var doubts error
 	for _, out := range outcomes {
 		if out.Error == nil {
 			continue
@@ -282,19 +289,22 @@ func judge(outcomes []pipeline.Outcome, attempt int) (State, string, error) {
 		switch {
 		case !blamed && out.State != pipeline.Blocked:
 			return "", "", fmt.Errorf("build %s: %w", out.Layer, out.Error)
-		case blamed && wrong.Doubtful && attempt < doubtfulAttempts:
+		case !blamed || !wrong.Doubtful:
+			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
+		case doubted+1 >= doubtfulAttempts:
+			failed = append(failed, fmt.Sprintf("%s, for the %dth time: %v", out.Layer, doubted+1, out.Error))
+		case doubts == nil:
 			err := fmt.Errorf("build %s: %w", out.Layer, out.Error)
 			if n := len(wrong.Tail); n > 0 {
 				err = fmt.Errorf("%w; its last line: %s", err, wrong.Tail[n-1])
 			}
-			return "", "", err
-		case blamed && wrong.Doubtful:
-			failed = append(failed, fmt.Sprintf("%s, at attempt %d: %v", out.Layer, attempt, out.Error))
-		default:
-			failed = append(failed, fmt.Sprintf("%s: %v", out.Layer, out.Error))
+			doubts = doubt{err}
 		}
 	}
-	if len(failed) > 0 {
+	switch {
+	case doubts != nil:
+		return "", "", doubts
+	case len(failed) > 0:
 		return Failed, strings.Join(failed, "; "), nil
 	}
 	return Succeeded, "", nil

@@ -25,7 +25,7 @@ func TestJudge(t *testing.T) {
 		{"built and absent", []pipeline.Outcome{made, absent}, Succeeded, ""},
 		{"failed and blocked", []pipeline.Outcome{broken, blocked, made}, Failed, "one: Dockerfile:3: exit 1; two: its parent one has no image"},
 	} {
-		if state, reason, err := judge(c.outcomes, 1); state != c.state || reason != c.reason || err != nil {
+		if state, reason, err := judge(c.outcomes, 0); state != c.state || reason != c.reason || err != nil {
 			t.Errorf("%s: %s %q %v", c.name, state, reason, err)
 		}
 	}
@@ -37,12 +37,15 @@ func TestJudge(t *testing.T) {
 
 	// What was killed may do better, but not for ever.
 	killed := pipeline.Outcome{Layer: "six", State: pipeline.Broken, Error: &pipeline.BuildError{File: "Dockerfile", Line: 3, Err: errors.New("exit 137"), Doubtful: true}}
-	for attempt := 1; attempt < doubtfulAttempts; attempt++ {
-		if state, _, err := judge([]pipeline.Outcome{killed, broken}, attempt); !errors.Is(err, killed.Error) || state != "" {
-			t.Errorf("killed at attempt %d: %s, %v", attempt, state, err)
+	for doubted := range doubtfulAttempts - 1 {
+		if state, _, err := judge([]pipeline.Outcome{killed, broken}, doubted); !errors.Is(err, killed.Error) || !errors.As(err, new(doubt)) || state != "" {
+			t.Errorf("killed after %d times: %s, %v", doubted, state, err)
 		}
 	}
-	if state, reason, err := judge([]pipeline.Outcome{killed, blocked}, doubtfulAttempts); state != Failed || !strings.HasPrefix(reason, "six, at attempt 5: Dockerfile:3: exit 137; two: ") || err != nil {
+	if _, _, err := judge([]pipeline.Outcome{killed, down}, 0); !errors.Is(err, outage) || errors.As(err, new(doubt)) {
+		t.Errorf("killed in an outage: %v", err)
+	}
+	if state, reason, err := judge([]pipeline.Outcome{killed, blocked}, doubtfulAttempts-1); state != Failed || !strings.HasPrefix(reason, "six, for the 5th time: Dockerfile:3: exit 137; two: ") || err != nil {
 		t.Errorf("killed at the last attempt: %s %q %v", state, reason, err)
 	}
 }

@@ -61,12 +61,19 @@ type Run struct {
 	Queued   time.Time `json:"queued"`
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
+	// Doubted is how many attempts ended at an instruction that may not be to
+	// blame.
+	Doubted int `json:"-"`
+	// Owner and Hold name the claim on it, or the last one, as it was when the run
+	// was read. No other claim ever has the same hold, one of the same owner
+	// neither.
+	Owner string `json:"-"`
+	Hold  string `json:"-"`
 }
 
 // Verdict is the end of a run, with all that it made. It is recorded whole or
 // not at all.
 type Verdict struct {
-	Run    RunID
 	State  State
 	Reason string
 	// Plan as it was carried out.

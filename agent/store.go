@@ -8,7 +8,8 @@ import (
 	"github.com/lab-layers/lab-layers/layers"
 )
 
-// ErrLost says that the claim on a run has lapsed and another owner has it.
+// ErrLost says that a claim on a run has lapsed, and that the run was claimed
+// anew or has ended since.
 var ErrLost = errors.New("the claim on the run was lost")
 
 // Store keeps the records. Implementations are safe for use by several
@@ -39,18 +40,28 @@ type Store interface {
 	// Claim takes a queued run of some repositories, given by their URLs, or one
 	// whose claim has lapsed, and makes it Building until the lease ends. It is
 	// fair between repositories and takes main first. It returns nil if there is
-	// none. No URLs mean all repositories.
+	// none. No URLs mean all repositories. Who has let a claim lapse, and whose
+	// run was claimed anew since, by whomever, has lost it: all that follows says
+	// so to the run of an earlier claim.
 	Claim(ctx context.Context, owner string, lease time.Duration, urls ...string) (*Run, error)
 	// Listen gives a hint whenever something may have changed: there are new
 	// runs, or one is to end. It ends with the context.
 	Listen(ctx context.Context) (<-chan struct{}, error)
 	// Extend prolongs a claim. The error is ErrLost if it was lost, and a CutOff
 	// if the run is to end.
-	Extend(ctx context.Context, run RunID, owner string, lease time.Duration) error
-	// Release gives a run back to the queue, to be claimed after a while. One
-	// that is to end has ended then.
-	Release(ctx context.Context, run RunID, owner string, after time.Duration, reason string) error
+	Extend(ctx context.Context, run Run, lease time.Duration) error
+	// Release gives a run back to the queue. One that is to end has ended then.
+	Release(ctx context.Context, run Run, delay Delay) error
 	// Finish writes a verdict in one transaction. ErrLost says that the claim
-	// had lapsed and another owner has the run; nothing is written then.
-	Finish(ctx context.Context, owner string, verdict Verdict) error
+	// was lost; nothing is written then.
+	Finish(ctx context.Context, run Run, verdict Verdict) error
+}
+
+// Delay says why a run goes back to the queue, to be claimed after a while.
+type Delay struct {
+	For    time.Duration
+	Reason string
+	// Doubtful counts the attempt among those that ended at an instruction that
+	// may not be to blame.
+	Doubtful bool
 }

@@ -19,7 +19,7 @@ type claims struct {
 	run    *Run
 	lost   bool
 	called []string
-	pause  time.Duration
+	delay  Delay
 }
 
 func (c *claims) Claim(_ context.Context, _ string, _ time.Duration, urls ...string) (*Run, error) {
@@ -35,13 +35,13 @@ func (c *claims) Refs(context.Context, RepositoryID, ...layers.Ref) (map[layers.
 	return nil, nil
 }
 
-func (c *claims) Release(_ context.Context, _ RunID, _ string, after time.Duration, reason string) error {
-	c.pause = after
-	c.called = append(c.called, "release: "+reason)
+func (c *claims) Release(_ context.Context, _ Run, delay Delay) error {
+	c.delay = delay
+	c.called = append(c.called, "release: "+delay.Reason)
 	return nil
 }
 
-func (c *claims) Finish(_ context.Context, _ string, v Verdict) error {
+func (c *claims) Finish(_ context.Context, _ Run, v Verdict) error {
 	c.called = append(c.called, "finish: "+string(v.State))
 	if c.lost {
 		return fmt.Errorf("finish: %w", ErrLost)
@@ -84,8 +84,8 @@ func TestWorkEndsEveryClaim(t *testing.T) {
 		if len(store.called) != 1 || store.called[0] != c.call || again != c.again || ended != c.ended {
 			t.Errorf("%s: %q, again %v, ended %v", c.name, store.called, again, ended)
 		}
-		if again && !c.lost && store.pause != 4*time.Second {
-			t.Errorf("%s: put off for %v", c.name, store.pause)
+		if again && !c.lost && store.delay.For != 4*time.Second {
+			t.Errorf("%s: put off for %v", c.name, store.delay.For)
 		}
 		if worked, err := a.Work(t.Context()); worked || err != nil {
 			t.Errorf("%s: with no run: worked %v, %v", c.name, worked, err)

@@ -120,7 +120,7 @@ func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Comm
 	run, err := l.store.Claim(l.Context(), "test", time.Minute)
 	l.check(err)
 	v := agent.Verdict{
-		Run: run.ID, State: agent.Succeeded, Plan: &layers.Plan{To: commit},
+		State: agent.Succeeded, Plan: &layers.Plan{To: commit},
 		Snapshot: &agent.Snapshot{Repository: repository, Commit: commit, Complete: true, Images: map[layers.Name]pipeline.Image{}},
 	}
 	for _, name := range slices.Sorted(maps.Keys(images)) {
@@ -135,7 +135,7 @@ func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Comm
 		v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Made, Image: &image})
 		v.Snapshot.Images[name] = image
 	}
-	l.check(l.store.Finish(l.Context(), "test", v))
+	l.check(l.store.Finish(l.Context(), *run, v))
 	return commit
 }
 

@@ -31,7 +31,7 @@ func TestBuiltLayers(t *testing.T) {
 	}
 	first := build(t, s, main, "", "a", map[string]string{"bert": "1"}, "bert")
 	state, built := look()
-	if state.Open || state.Problem != "" || state.Run != int64(first.Run) || state.Told != state.Run || state.Released != state.Run || state.Commit != commit("a") {
+	if state.Open || state.Problem != "" || state.Run != int64(first.run.ID) || state.Told != state.Run || state.Released != state.Run || state.Commit != commit("a") {
 		t.Errorf("the ref is %+v", state)
 	}
 	good := first.Snapshot.Images["bert"]
@@ -43,7 +43,7 @@ func TestBuiltLayers(t *testing.T) {
 
 	// One that is at work, and then fails.
 	push(t, s, main, "a", "b")
-	if state, built := look(); !state.Open || state.Commit != commit("b") || state.Told != int64(first.Run) || built["bert"].Digest() != good.Digest {
+	if state, built := look(); !state.Open || state.Commit != commit("b") || state.Told != int64(first.run.ID) || built["bert"].Digest() != good.Digest {
 		t.Errorf("while it waits: %+v, %+v", state, built)
 	}
 	run := mustClaim(t, s, "one")
@@ -55,11 +55,11 @@ func TestBuiltLayers(t *testing.T) {
 			v.Outcomes[i] = pipeline.Outcome{Layer: "bert", State: pipeline.Broken, Error: errors.New("Dockerfile:3: COPY train.py: no such file")}
 		}
 	}
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
 	state, built = look()
-	if state.Open || !strings.Contains(state.Problem, "bert failed") || state.Released != int64(first.Run) || state.Told != int64(run.ID) {
+	if state.Open || !strings.Contains(state.Problem, "bert failed") || state.Released != int64(first.run.ID) || state.Told != int64(run.ID) {
 		t.Errorf("the ref is %+v", state)
 	}
 	if b := built["bert"]; !b.Failed || b.Digest() != good.Digest || b.Commit != commit("a") || !strings.Contains(b.Reason, "Dockerfile:3") {

@@ -14,20 +14,21 @@ import (
 
 // runColumns is what [scanRun] reads, of runs r, moves m and repositories g.
 const runColumns = `r.id, r.state, r.attempt, r.reason, r.queued, r.started, r.finished,
-	m.repository, g.url, m.ref, m.old_commit, m.new_commit, m.quiet`
+	m.repository, g.url, m.ref, m.old_commit, m.new_commit, m.quiet, r.doubted, r.owner, r.hold::text`
 
 // runPlaces are the destinations of [runColumns]; call done after a scan.
 func runPlaces(run *agent.Run) (places []any, done func()) {
 	var started, finished *time.Time
 	var ref string
-	var from, to *string
+	var from, to, owner, hold *string
 	done = func() {
 		run.Started, run.Finished = orZero(started), orZero(finished)
 		run.Move.Ref = decodeRef(ref)
 		run.Move.Old, run.Move.New = layers.Commit(orZero(from)), layers.Commit(orZero(to))
+		run.Owner, run.Hold = orZero(owner), orZero(hold)
 	}
 	return []any{&run.ID, &run.State, &run.Attempt, &run.Reason, &run.Queued, &started, &finished,
-		&run.Move.Repository, &run.Move.URL, &ref, &from, &to, &run.Move.Quiet}, done
+		&run.Move.Repository, &run.Move.URL, &ref, &from, &to, &run.Move.Quiet, &run.Doubted, &owner, &hold}, done
 }
 
 func orZero[T any](p *T) (v T) {
@@ -72,12 +73,15 @@ func (s *Store) Claim(ctx context.Context, owner string, lease time.Duration, ur
 	return &runs[0], nil
 }
 
+// unwaited has a transaction not wait for the disk. A claim that a power cut or a
+// killed PostgreSQL takes back is one that was not made: its owner finds that it is
+// lost.
+const unwaited = "select set_config('synchronous_commit', 'off', true)"
+
 func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, urls []string) (runs []agent.Run, err error) {
 	err = again(ctx, once, func() error {
 		var batch pgx.Batch
-		// A claim that a power cut or a killed PostgreSQL takes back is one that was
-		// not made: its owner finds that it is lost. So the disk is not waited for.
-		batch.Queue("select set_config('synchronous_commit', 'off', true)")
+		batch.Queue(unwaited)
 		batch.Queue(`
 				with cut as (
 					update runs set state = cut_as, reason = cut_reason, finished = now(), lease_until = null
@@ -90,7 +94,7 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, ur
 					from (select distinct repository from runs where state in ('queued', 'building', 'deploying')
 						and ($3::text[] is null or repository in (select id from repositories where url = any($3)))) w),
 				r as (
-					update runs set state = 'building', owner = $1, lease_until = now() + $2, attempt = attempt + 1, started = now()
+					update runs set state = 'building', owner = $1, hold = gen_random_uuid(), lease_until = now() + $2, attempt = attempt + 1, started = now()
 					where id = (
 						select r.id from runs r join waiting w on w.repository = r.repository join moves m on m.id = r.move
 						where (select is_open from open) and r.state in ('queued', 'building', 'deploying')
@@ -114,22 +118,30 @@ func (s *Store) claim(ctx context.Context, owner string, lease time.Duration, ur
 	return runs, err
 }
 
-// Extend prolongs a claim, also one that has lapsed but that nobody else has
-// taken. The error wraps [agent.ErrLost] if it was lost, and is an [agent.CutOff]
+// holding is the condition of writes under a claim, by its run, owner and hold. The
+// owner counts besides, as an older program that takes the run over leaves the
+// hold alone. The number of the attempt would not do: a claim is not waited for on
+// the disk, so PostgreSQL may give the same number again after a crash.
+const holding = "id = $1 and owner = $2 and hold = $3 and lease_until is not null"
+
+// Extend prolongs a claim, also one that has lapsed but that nobody has taken
+// since. The error wraps [agent.ErrLost] if it was lost, and is an [agent.CutOff]
 // if the run is to end.
-func (s *Store) Extend(ctx context.Context, run agent.RunID, owner string, lease time.Duration) error {
+func (s *Store) Extend(ctx context.Context, run agent.Run, lease time.Duration) error {
 	var end agent.CutOff
 	err := again(ctx, repeatable, func() error {
-		err := s.pool.QueryRow(ctx, `update runs set lease_until = now() + $3
-			where id = $1 and owner = $2 and lease_until is not null
-			returning coalesce(cut_as, ''), coalesce(cut_reason, '')`, run, cut(owner, maxShort), lease).Scan(&end.State, &end.Reason)
+		var batch pgx.Batch
+		batch.Queue(unwaited)
+		batch.Queue("update runs set lease_until = now() + $4 where "+holding+" returning coalesce(cut_as, ''), coalesce(cut_reason, '')",
+			run.ID, run.Owner, orNull(run.Hold), lease).QueryRow(func(row pgx.Row) error { return row.Scan(&end.State, &end.Reason) })
+		err := s.pool.SendBatch(ctx, &batch).Close()
 		if errors.Is(err, pgx.ErrNoRows) {
 			return agent.ErrLost
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("extend the claim on run %d: %w", run, err)
+		return fmt.Errorf("extend the claim on run %d: %w", run.ID, err)
 	}
 	if end.State != "" {
 		return end
@@ -138,18 +150,19 @@ func (s *Store) Extend(ctx context.Context, run agent.RunID, owner string, lease
 }
 
 // Release gives a run back to the queue, to be claimed after a while; one that
-// is to end has ended then. The error wraps [agent.ErrLost] if the owner does
-// not have it.
-func (s *Store) Release(ctx context.Context, run agent.RunID, owner string, after time.Duration, reason string) error {
+// is to end has ended then. The error wraps [agent.ErrLost] if the claim was
+// lost.
+func (s *Store) Release(ctx context.Context, run agent.Run, delay agent.Delay) error {
 	err := again(ctx, once, func() error {
-		tag, err := s.pool.Exec(ctx, release+" and id = $4", cut(owner, maxShort), after, cut(reason, maxShort), run)
+		tag, err := s.pool.Exec(ctx, release("$4", "$5")+", doubted = doubted + $6::bool::int where "+holding,
+			run.ID, run.Owner, orNull(run.Hold), delay.For, cut(delay.Reason, maxShort), delay.Doubtful)
 		if err == nil && tag.RowsAffected() == 0 {
 			return agent.ErrLost
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("release run %d: %w", run, err)
+		return fmt.Errorf("release run %d: %w", run.ID, err)
 	}
 	return nil
 }
@@ -157,13 +170,14 @@ func (s *Store) Release(ctx context.Context, run agent.RunID, owner string, afte
 // ReleaseAll gives all runs of an owner who is dead back to the queue, to be
 // claimed at once.
 func (s *Store) ReleaseAll(ctx context.Context, owner, reason string) error {
-	if err := s.write(ctx, release, cut(owner, maxShort), time.Duration(0), cut(reason, maxShort)); err != nil {
+	if err := s.write(ctx, release("interval '0'", "$2")+" where owner = $1 and lease_until is not null", cut(owner, maxShort), cut(reason, maxShort)); err != nil {
 		return fmt.Errorf("release the runs of %s: %w", owner, err)
 	}
 	return nil
 }
 
-const release = `update runs
-	set state = coalesce(cut_as, 'queued'), owner = case when cut_as is null then null else owner end, lease_until = null,
-		not_before = now() + $2, reason = coalesce(cut_reason, $3), finished = case when cut_as is null then null else now() end
-	where owner = $1 and lease_until is not null`
+// release gives runs back for a reason, or ends them as they are to.
+func release(after, reason string) string {
+	return `update runs set state = coalesce(cut_as, 'queued'), owner = case when cut_as is null then null else owner end, lease_until = null,
+		not_before = now() + ` + after + `, reason = coalesce(cut_reason, ` + reason + `), finished = case when cut_as is null then null else now() end`
+}

@@ -26,7 +26,7 @@ func TestEstate(t *testing.T) {
 	for i := range v.Tags {
 		v.Tags[i].Name, v.Tags[i].Expires = "feature-x", time.Now().Add(time.Hour)
 	}
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
 	gone := agent.Move{Repository: run.Move.Repository, URL: labURL, Ref: feature, Old: commit("f")}
@@ -124,7 +124,7 @@ func TestAlone(t *testing.T) {
 	if err := s.Alone(t.Context(), nothing); !errors.As(err, &busy) || !strings.Contains(busy.With, "run 1") {
 		t.Errorf("beside a run: %v", err)
 	}
-	if err := other.Finish(t.Context(), "one", agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "x"}); err != nil {
+	if err := other.Finish(t.Context(), run, agent.Verdict{State: agent.Failed, Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	end, err := other.Building(t.Context())

@@ -63,7 +63,7 @@ func TestKillInFinish(t *testing.T) {
 	run := mustClaim(t, s, "one")
 	v := verdict(run, lab(t, s, nil), "bert")
 	killAt(t, s, "tags", func() {
-		if err := s.Finish(t.Context(), "one", v); err != nil {
+		if err := s.Finish(t.Context(), run, v); err != nil {
 			t.Error(err)
 		}
 	})

@@ -13,15 +13,15 @@ import (
 // Finish writes a verdict in one transaction: what became of each layer, the
 // snapshot, the tags, and the run's final state. Its images must have been
 // published. Earlier runs of the ref that were put off are superseded. The error
-// wraps [agent.ErrLost] if another owner has the run; nothing is written then.
+// wraps [agent.ErrLost] if the claim was lost; nothing is written then.
 // The same verdict again is no error and changes nothing.
-func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error {
+func (s *Store) Finish(ctx context.Context, run agent.Run, v agent.Verdict) error {
 	if !v.State.Final() {
-		return fmt.Errorf("finish run %d: %q is not a final state", v.Run, v.State)
+		return fmt.Errorf("finish run %d: %q is not a final state", run.ID, v.State)
 	}
-	owner, v.Reason = cut(owner, maxShort), cut(v.Reason, maxShort)
+	v.Reason = cut(v.Reason, maxShort)
 	err := s.transact(ctx, repeatable, func(tx pgx.Tx) error {
-		claim, err := claimed(ctx, tx, owner, v)
+		claim, err := claimed(ctx, tx, run, v)
 		if errors.Is(err, errWritten) {
 			return nil
 		}
@@ -29,24 +29,24 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 			return err
 		}
 		var batch pgx.Batch
-		if err := writeOutcomes(&batch, v); err != nil {
+		if err := writeOutcomes(&batch, run.ID, v); err != nil {
 			return err
 		}
 		if v.Snapshot != nil {
-			writeSnapshot(&batch, v.Run, claim, v.Snapshot)
+			writeSnapshot(&batch, run.ID, claim, v.Snapshot)
 		}
-		writeTags(&batch, v.Run, v.Tags)
+		writeTags(&batch, run.ID, v.Tags)
 		var commit *string
 		if v.Snapshot != nil {
 			commit = orNull(v.Snapshot.Commit)
 		}
 		batch.Queue(`update runs set state = $2, reason = $3, finished = now(), lease_until = null,
 			snapshot = (select id from snapshots where repository = $4 and commit = $5) where id = $1`,
-			v.Run, v.State, v.Reason, claim.repository, commit)
+			run.ID, v.State, v.Reason, claim.repository, commit)
 		if v.State == agent.Succeeded || v.State == agent.Failed {
 			// Runs that were put off and overtaken would take the ref's tags back.
 			batch.Queue(`update runs e set state = 'superseded', reason = 'overtaken by run ' || r.id, finished = now()
-				from runs r where r.id = $1 and e.repository = r.repository and e.ref = r.ref and e.id < r.id and e.state = 'queued'`, v.Run)
+				from runs r where r.id = $1 and e.repository = r.repository and e.ref = r.ref and e.id < r.id and e.state = 'queued'`, run.ID)
 		}
 		if v.State == agent.Succeeded && v.Snapshot != nil {
 			batch.Queue("select pg_notify($1, '')", s.releaseChannel())
@@ -54,7 +54,7 @@ func (s *Store) Finish(ctx context.Context, owner string, v agent.Verdict) error
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
-		return fmt.Errorf("finish run %d: %w", v.Run, err)
+		return fmt.Errorf("finish run %d: %w", run.ID, err)
 	}
 	return nil
 }
@@ -70,23 +70,23 @@ type claim struct {
 	before *int64
 }
 
-// claimed makes sure that the owner has the run, and keeps it so.
-func claimed(ctx context.Context, tx pgx.Tx, owner string, v agent.Verdict) (c claim, err error) {
+// claimed makes sure that the run's claim counts, and keeps it so.
+func claimed(ctx context.Context, tx pgx.Tx, run agent.Run, v agent.Verdict) (c claim, err error) {
 	var state agent.State
 	var reason string
-	var has *string
-	err = tx.QueryRow(ctx, `select r.state, r.reason, r.owner, r.repository, coalesce(
+	var owner, hold *string
+	err = tx.QueryRow(ctx, `select r.state, r.reason, r.owner, r.hold::text, r.repository, coalesce(
 			(select e.snapshot from runs e
 			 where e.repository = r.repository and e.ref = r.ref and e.id < r.id and e.snapshot is not null
 			 order by e.id desc limit 1),
 			(select max(s.id) from snapshots s where s.repository = r.repository))
-		from runs r where r.id = $1 for update of r`, v.Run).
-		Scan(&state, &reason, &has, &c.repository, &c.before)
+		from runs r where r.id = $1 for update of r`, run.ID).
+		Scan(&state, &reason, &owner, &hold, &c.repository, &c.before)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		err = errors.New("there is no such run")
 	case err != nil:
-	case orZero(has) != owner:
+	case owner == nil || *owner != run.Owner || orZero(hold) != run.Hold:
 		err = agent.ErrLost
 	case state.Final() && state == v.State && reason == v.Reason:
 		err = errWritten

@@ -17,15 +17,21 @@ import (
 
 // build pushes a commit, claims its run and finishes it with images of some
 // versions.
-func build(t testing.TB, s *Store, ref layers.Ref, from, to string, versions map[string]string, built ...string) agent.Verdict {
+func build(t testing.TB, s *Store, ref layers.Ref, from, to string, versions map[string]string, built ...string) ended {
 	t.Helper()
 	push(t, s, ref, from, to)
 	run := mustClaim(t, s, "one")
 	v := verdict(run, lab(t, s, versions), built...)
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return ended{v, run}
+}
+
+// ended is a run with its verdict.
+type ended struct {
+	agent.Verdict
+	run agent.Run
 }
 
 func TestFinish(t *testing.T) {
@@ -44,27 +50,29 @@ func TestFinish(t *testing.T) {
 			t.Errorf("%s is %+v\nand was  %+v", name, got, want)
 		}
 	}
-	log := must[string](t)(s.Log(t.Context(), v.Run, "bert"))
+	log := must[string](t)(s.Log(t.Context(), v.run.ID, "bert"))
 	if log != "copied\n" {
 		t.Errorf("the log is %q", log)
 	}
 	// The same once more, as after an answer that was lost on its way.
 	before := count(t, s, "select sum(xmin::text::bigint)::bigint from (select xmin from runs union all select xmin from tags) rows")
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), v.run, v.Verdict); err != nil {
 		t.Errorf("the same verdict again: %v", err)
 	}
 	if after := count(t, s, "select sum(xmin::text::bigint)::bigint from (select xmin from runs union all select xmin from tags) rows"); after != before {
 		t.Error("the same verdict again wrote something")
 	}
 	v.State = agent.Cancelled
-	if err := s.Finish(t.Context(), "one", v); err == nil || errors.Is(err, agent.ErrLost) {
+	if err := s.Finish(t.Context(), v.run, v.Verdict); err == nil || errors.Is(err, agent.ErrLost) {
 		t.Errorf("another verdict: %v", err)
 	}
-	if err := s.Finish(t.Context(), "two", v); !errors.Is(err, agent.ErrLost) {
+	other := v.run
+	other.Owner = "two"
+	if err := s.Finish(t.Context(), other, v.Verdict); !errors.Is(err, agent.ErrLost) {
 		t.Errorf("another owner: %v", err)
 	}
-	v.Run = 999
-	if err := s.Finish(t.Context(), "one", v); err == nil {
+	other.ID = 999
+	if err := s.Finish(t.Context(), other, v.Verdict); err == nil {
 		t.Error("a run that is not there was finished")
 	}
 }
@@ -76,18 +84,18 @@ func TestFinishWholeOrNot(t *testing.T) {
 	run := mustClaim(t, s, "one")
 	v := verdict(run, lab(t, s, nil))
 	v.Tags[0].Name = "not a tag"
-	if err := s.Finish(t.Context(), "one", v); err == nil {
+	if err := s.Finish(t.Context(), run, v); err == nil {
 		t.Fatal("a bad tag was written")
 	}
 	if n := count(t, s, "select (select count(*) from run_layers) + (select count(*) from snapshots) + (select count(*) from tags)"); n != 0 {
 		t.Errorf("%d rows of a refused verdict are there", n)
 	}
-	if err := s.Extend(t.Context(), run.ID, "one", time.Minute); err != nil {
+	if err := s.Extend(t.Context(), run, time.Minute); err != nil {
 		t.Errorf("the run is not the owner's any more: %v", err)
 	}
 	v.Tags[0].Name = "main"
 	v.Snapshot.Images["bert"] = image("bert", "never published", nil)
-	if err := s.Finish(t.Context(), "one", v); err == nil {
+	if err := s.Finish(t.Context(), run, v); err == nil {
 		t.Error("an image that was never published is in a snapshot")
 	}
 }
@@ -109,7 +117,7 @@ func TestFinishFailure(t *testing.T) {
 		}),
 	}, pipeline.Outcome{Layer: "later", State: pipeline.Blocked, Error: errors.New("its parent gpt has no image")},
 		pipeline.Outcome{Layer: "old", State: pipeline.NotThere})
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
 	entries := must[[]agent.HistoryEntry](t)(s.Layers(t.Context(), run.ID))
@@ -194,14 +202,14 @@ func TestSnapshotAgain(t *testing.T) {
 	images := lab(t, s, nil)
 	v := verdict(first, images[:3])
 	v.State, v.Reason, v.Snapshot.Complete = agent.Failed, "gpt failed", false
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), first, v); err != nil {
 		t.Fatal(err)
 	}
 	if got := must[*agent.Snapshot](t)(s.Snapshot(t.Context(), repository, commit("a"))); got.Complete || len(got.Images) != 3 {
 		t.Errorf("the first snapshot is %+v", got)
 	}
 	newer := must[pipeline.Image](t)(s.Publish(t.Context(), image("bert", "newer", &images[1])))
-	if err := s.Finish(t.Context(), "two", verdict(second, []pipeline.Image{images[0], newer, images[3]})); err != nil {
+	if err := s.Finish(t.Context(), second, verdict(second, []pipeline.Image{images[0], newer, images[3]})); err != nil {
 		t.Fatal(err)
 	}
 	got := must[*agent.Snapshot](t)(s.Snapshot(t.Context(), repository, commit("a")))
@@ -222,27 +230,27 @@ func TestRecorded(t *testing.T) {
 		t.Helper()
 		return must[*agent.Recorded](t)(s.Recorded(t.Context(), repository, ref, before))
 	}
-	if got := recorded(ref, first.Run); got != nil {
+	if got := recorded(ref, first.run.ID); got != nil {
 		t.Errorf("before the first run there was %+v", got)
 	}
 	second := build(t, s, ref, "a", "b", map[string]string{"gpt": "2"})
 	build(t, s, "refs/heads/other", "", "c", nil)
-	if got := recorded("refs/heads/new", second.Run+9); got != nil {
+	if got := recorded("refs/heads/new", second.run.ID+9); got != nil {
 		t.Errorf("a new ref has %+v", got)
 	}
 	// A run without images changes nothing.
 	push(t, s, ref, "b", "d")
 	run := mustClaim(t, s, "one")
-	if err := s.Finish(t.Context(), "one", agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "lab-layers.yaml: bad"}); err != nil {
+	if err := s.Finish(t.Context(), run, agent.Verdict{State: agent.Failed, Reason: "lab-layers.yaml: bad"}); err != nil {
 		t.Fatal(err)
 	}
 	for before, want := range map[agent.RunID]struct {
 		commit layers.Commit
 		gpt    layers.Key
 	}{
-		second.Run: {commit("a"), key("gpt")},
-		run.ID:     {commit("b"), key("gpt2")},
-		run.ID + 1: {commit("b"), key("gpt2")},
+		second.run.ID: {commit("a"), key("gpt")},
+		run.ID:        {commit("b"), key("gpt2")},
+		run.ID + 1:    {commit("b"), key("gpt2")},
 	} {
 		got := recorded(ref, before)
 		if got == nil || got.Commit != want.commit || got.Layers["gpt"].Key != want.gpt || len(got.Layers) != 4 {
@@ -257,7 +265,7 @@ func TestRecorded(t *testing.T) {
 func TestTagsMove(t *testing.T) {
 	s := newStore(t)
 	build(t, s, "refs/heads/main", "", "a", nil)
-	v := build(t, s, "refs/heads/main", "a", "b", map[string]string{"bert": "2"})
+	v := build(t, s, "refs/heads/main", "a", "b", map[string]string{"bert": "2"}).Verdict
 	trace := must[*Trace](t)(s.Trace(t.Context(), "bert:main"))
 	if trace.Images[0].Digest != v.Snapshot.Images["bert"].Digest {
 		t.Errorf("bert:main is %s", trace.Images[0].Digest)
@@ -269,7 +277,7 @@ func TestTagsMove(t *testing.T) {
 	v = verdict(run, images)
 	v.Tags = append(v.Tags, v.Tags[2])
 	v.Tags[4].Digest, v.Tags[4].Expires = images[3].Digest, time.Unix(2000000000, 0)
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
 	trace = must[*Trace](t)(s.Trace(t.Context(), "bert:main"))
@@ -290,7 +298,7 @@ func TestTags(t *testing.T) {
 		v.Tags[i].Name = "odd"
 		v.Tags[i].Expires = time.Now().Add(time.Duration(2*(i%2)-1) * time.Hour) // every other one has expired
 	}
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
 	tags := must[map[layers.Ref][]agent.Tag](t)(s.Tags(t.Context(), repository))

@@ -178,7 +178,7 @@ func TestKilledHerald(t *testing.T) {
 			v.Plan.Layers[2].Step = layers.Build
 			h.Progress().Plan(run, v.Plan)
 			// The end comes while that is told, or was, or not.
-			end(t, s, v)
+			end(t, s, run, v)
 			h.Progress().End(run, v)
 			for over := false; !over; {
 				select {
@@ -225,10 +225,10 @@ func TestNewerRunDecides(t *testing.T) {
 	images := lab(t, s, nil)
 	first := push(t, s, "refs/heads/main", "", "a")
 	mustClaim(t, s, "one")
-	end(t, s, failed(first, images))
+	end(t, s, first, failed(first, images))
 	second := must[*agent.Run](t)(s.Retry(t.Context(), first.ID))
 	mustClaim(t, s, "one")
-	end(t, s, verdict(*second, images))
+	end(t, s, *second, verdict(*second, images))
 	b, forge := newBoard(t)
 	_, d, _ := herald(t, s, 0, false, forge)
 	wantCalled(t, d, "told 1 failed")
@@ -272,7 +272,7 @@ func TestSilentTarget(t *testing.T) {
 		mustClaim(t, s, "one")
 		v := verdict(run, images, "torch")
 		h.Progress().Plan(run, v.Plan)
-		end(t, s, v)
+		end(t, s, run, v)
 		h.Progress().End(run, v)
 		for {
 			if said := <-d.called; strings.HasSuffix(said, fmt.Sprintf("%d succeeded", i+1)) {
@@ -301,7 +301,7 @@ func TestUnheard(t *testing.T) {
 			s := newStore(t)
 			run := push(t, s, "refs/heads/main", "", "a")
 			mustClaim(t, s, "one")
-			end(t, s, verdict(run, lab(t, s, nil)))
+			end(t, s, run, verdict(run, lab(t, s, nil)))
 			h, d, _ := herald(t, s, 0, false, says{name: target, err: c.err})
 			for _, want := range c.want {
 				wantCalled(t, d, "unheard 1 for "+want)

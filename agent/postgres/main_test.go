@@ -167,7 +167,7 @@ func lab(t testing.TB, s *Store, versions map[string]string) []pipeline.Image {
 // were built, the others reused.
 func verdict(run agent.Run, images []pipeline.Image, built ...string) agent.Verdict {
 	v := agent.Verdict{
-		Run: run.ID, State: agent.Succeeded, Plan: &layers.Plan{To: run.Move.New},
+		State: agent.Succeeded, Plan: &layers.Plan{To: run.Move.New},
 		Snapshot: &agent.Snapshot{Repository: run.Move.Repository, Commit: run.Move.New, Complete: true, Images: map[layers.Name]pipeline.Image{}},
 	}
 	for _, i := range images {

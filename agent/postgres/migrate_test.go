@@ -64,7 +64,7 @@ func TestNewerSchema(t *testing.T) {
 	older := mustOpen(t, shared.URL(), s.schema)
 	push(t, older, "refs/heads/main", "", "a")
 	run := mustClaim(t, older, "older")
-	if err := older.Finish(t.Context(), "older", verdict(run, lab(t, older, nil), "bert")); err != nil {
+	if err := older.Finish(t.Context(), run, verdict(run, lab(t, older, nil), "bert")); err != nil {
 		t.Error(err)
 	}
 	if got := must[*agent.RunSummary](t)(older.Run(t.Context(), run.ID)); got.State != agent.Succeeded || got.Built != 1 {
@@ -144,7 +144,7 @@ func checkWritten(t *testing.T, s *Store) {
 	}
 	for range 2 { // the one that is queued, and the one whose agent was killed
 		run := mustClaim(t, s, "new")
-		if err := s.Finish(t.Context(), "new", agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "bad"}); err != nil {
+		if err := s.Finish(t.Context(), run, agent.Verdict{State: agent.Failed, Reason: "bad"}); err != nil {
 			t.Error(err)
 		}
 	}

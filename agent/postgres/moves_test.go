@@ -137,7 +137,7 @@ func TestClaim(t *testing.T) {
 	if run := must[*agent.Run](t)(s.Claim(t.Context(), "three", time.Minute)); run != nil {
 		t.Errorf("claimed %+v while its forerunner is at work", run)
 	}
-	if err := s.Finish(t.Context(), "one", agent.Verdict{Run: first.ID, State: agent.Superseded, Reason: "by b"}); err != nil {
+	if err := s.Finish(t.Context(), run, agent.Verdict{State: agent.Superseded, Reason: "by b"}); err != nil {
 		t.Fatal(err)
 	}
 	if run := mustClaim(t, s, "three"); run.ID != second.ID {
@@ -172,7 +172,7 @@ func TestClaimAtOnce(t *testing.T) {
 				}
 				owners[run.ID] = owner
 				mu.Unlock()
-				if err := s.Finish(t.Context(), owner, agent.Verdict{Run: run.ID, State: agent.Succeeded}); err != nil {
+				if err := s.Finish(t.Context(), *run, agent.Verdict{State: agent.Succeeded}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -193,39 +193,78 @@ func TestClaimAtOnce(t *testing.T) {
 	}
 }
 
+// TestLease has another owner claim a run whose claim has lapsed, and another
+// worker of the same one, as when their process was stopped for a while.
 func TestLease(t *testing.T) {
+	for _, next := range []string{"two", "one"} {
+		s := newStore(t)
+		ctx := t.Context()
+		queued := push(t, s, "refs/heads/main", "", "a")
+		old := *must[*agent.Run](t)(s.Claim(ctx, "one", -time.Second)) // lapsed at once
+		if err := s.Extend(ctx, old, -time.Second); err != nil {
+			t.Errorf("a claim that nobody else took cannot be extended: %v", err)
+		}
+		run := mustClaim(t, s, next)
+		if run.ID != queued.ID || run.Attempt != 2 {
+			t.Errorf("claimed %+v", run)
+		}
+		if err := s.Extend(ctx, old, time.Minute); !errors.Is(err, agent.ErrLost) {
+			t.Errorf("a claim lost to %s was extended: %v", next, err)
+		}
+		if err := s.Release(ctx, old, agent.Delay{Reason: "trouble"}); !errors.Is(err, agent.ErrLost) {
+			t.Errorf("release of a claim lost to %s: %v", next, err)
+		}
+		v := agent.Verdict{State: agent.Failed, Reason: "one's"}
+		if err := s.Finish(ctx, old, v); !errors.Is(err, agent.ErrLost) {
+			t.Errorf("finish of a claim lost to %s: %v", next, err)
+		}
+		if err := s.Extend(ctx, run, time.Minute); err != nil {
+			t.Errorf("a claim cannot be extended: %v", err)
+		}
+		if err := s.Release(ctx, run, agent.Delay{For: time.Hour, Reason: "the registry\x00 is down"}); err != nil {
+			t.Fatal(err)
+		}
+		if run := must[*agent.Run](t)(s.Claim(ctx, "two", time.Minute)); run != nil {
+			t.Errorf("claimed %+v before its time", run)
+		}
+		if run := must[[]agent.RunSummary](t)(s.Runs(ctx, 0))[0]; run.State != agent.Queued || run.Reason != "the registry\uFFFD is down" {
+			t.Errorf("the released run is %+v", run)
+		}
+		if err := s.Finish(ctx, run, v); !errors.Is(err, agent.ErrLost) {
+			t.Errorf("finish of a claim that was given back: %v", err)
+		}
+	}
+}
+
+// TestLeaseOfAnOlderProgram has a program that knows no holds take a run over.
+func TestLeaseOfAnOlderProgram(t *testing.T) {
 	s := newStore(t)
-	ctx := t.Context()
-	queued := push(t, s, "refs/heads/main", "", "a")
-	must[*agent.Run](t)(s.Claim(ctx, "one", -time.Second)) // lapsed at once
-	if err := s.Extend(ctx, queued.ID, "one", -time.Second); err != nil {
-		t.Errorf("a claim that nobody else took cannot be extended: %v", err)
-	}
-	run := mustClaim(t, s, "two")
-	if run.ID != queued.ID || run.Attempt != 2 {
-		t.Errorf("claimed %+v", run)
-	}
-	if err := s.Extend(ctx, run.ID, "one", time.Minute); !errors.Is(err, agent.ErrLost) {
-		t.Errorf("a lost claim was extended: %v", err)
-	}
-	if err := s.Release(ctx, run.ID, "one", 0, "trouble"); !errors.Is(err, agent.ErrLost) {
-		t.Errorf("release of a lost claim: %v", err)
-	}
-	v := agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "one's"}
-	if err := s.Finish(ctx, "one", v); !errors.Is(err, agent.ErrLost) {
-		t.Errorf("finish of a lost claim: %v", err)
-	}
-	if err := s.Extend(ctx, run.ID, "two", time.Minute); err != nil {
-		t.Errorf("a claim cannot be extended: %v", err)
-	}
-	if err := s.Release(ctx, run.ID, "two", time.Hour, "the registry\x00 is down"); err != nil {
+	push(t, s, "refs/heads/main", "", "a")
+	run := mustClaim(t, s, "one")
+	if _, err := s.pool.Exec(t.Context(), "update runs set owner = 'older', attempt = attempt + 1"); err != nil {
 		t.Fatal(err)
 	}
-	if run := must[*agent.Run](t)(s.Claim(ctx, "two", time.Minute)); run != nil {
-		t.Errorf("claimed %+v before its time", run)
+	if err := s.Extend(t.Context(), run, time.Minute); !errors.Is(err, agent.ErrLost) {
+		t.Errorf("a lost claim was extended: %v", err)
 	}
-	if run := must[[]agent.RunSummary](t)(s.Runs(ctx, 0))[0]; run.State != agent.Queued || run.Reason != "the registry\uFFFD is down" {
-		t.Errorf("the released run is %+v", run)
+}
+
+// TestDoubted counts what ended in doubt, and nothing else.
+func TestDoubted(t *testing.T) {
+	s := newStore(t)
+	push(t, s, "refs/heads/main", "", "a")
+	doubted := 0
+	for _, doubtful := range []bool{false, true, false, true, false} {
+		run := mustClaim(t, s, "one")
+		if run.Doubted != doubted {
+			t.Errorf("attempt %d has %d doubtful ones before it, want %d", run.Attempt, run.Doubted, doubted)
+		}
+		if err := s.Release(t.Context(), run, agent.Delay{Reason: "trouble", Doubtful: doubtful}); err != nil {
+			t.Fatal(err)
+		}
+		if doubtful {
+			doubted++
+		}
 	}
 }
 
@@ -255,12 +294,13 @@ func TestOvertake(t *testing.T) {
 	s := newStore(t)
 	ctx := t.Context()
 	first := push(t, s, "refs/heads/main", "", "a")
-	mustClaim(t, s, "one")
-	if err := s.Release(ctx, first.ID, "one", time.Hour, "the registry is down"); err != nil {
+	first = mustClaim(t, s, "one")
+	if err := s.Release(ctx, first, agent.Delay{For: time.Hour, Reason: "the registry is down"}); err != nil {
 		t.Fatal(err)
 	}
 	second := push(t, s, "refs/heads/main", "a", "b")
-	if run := mustClaim(t, s, "two"); run.ID != second.ID {
+	run := mustClaim(t, s, "two")
+	if run.ID != second.ID {
 		t.Errorf("claimed %+v", run)
 	}
 	// The first is due again while the second is at work.
@@ -270,7 +310,7 @@ func TestOvertake(t *testing.T) {
 	if run := must[*agent.Run](t)(s.Claim(ctx, "one", time.Minute)); run != nil {
 		t.Errorf("claimed %+v beside a later one of its ref", run)
 	}
-	if err := s.Finish(ctx, "two", verdict(second, lab(t, s, nil))); err != nil {
+	if err := s.Finish(ctx, run, verdict(run, lab(t, s, nil))); err != nil {
 		t.Fatal(err)
 	}
 	if run := must[*agent.Run](t)(s.Claim(ctx, "one", time.Minute)); run != nil {

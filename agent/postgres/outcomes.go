@@ -45,7 +45,7 @@ type outcomeRow struct {
 	ErrorTail        []string                 `json:"error_tail,omitempty"`
 }
 
-func writeOutcomes(batch *pgx.Batch, v agent.Verdict) error {
+func writeOutcomes(batch *pgx.Batch, run agent.RunID, v agent.Verdict) error {
 	planned := map[layers.Name]*layers.PlannedLayer{}
 	if v.Plan != nil {
 		for _, l := range v.Plan.Layers {
@@ -75,7 +75,7 @@ func writeOutcomes(batch *pgx.Batch, v agent.Verdict) error {
 				key text, previous_key text, outside jsonb, image_key text, image_digest text,
 				reasons jsonb, changed_paths jsonb, rebuild_from jsonb, notes jsonb, seconds float8, steps jsonb, log text,
 				error text, error_file text, error_line int, error_instruction text, error_tail jsonb)
-			left join images i on i.key = o.image_key and i.digest = o.image_digest`, v.Run, text)
+			left join images i on i.key = o.image_key and i.digest = o.image_digest`, run, text)
 		rows, size = nil, 0
 	}
 	return nil

@@ -17,17 +17,18 @@ func TestAgain(t *testing.T) {
 		t.Errorf("queued run %d beside the open one", run.ID)
 	}
 	first := mustClaim(t, s, "a")
-	if err := s.Finish(t.Context(), "a", agent.Verdict{Run: first.ID, State: agent.Failed, Reason: "x"}); err != nil {
+	if err := s.Finish(t.Context(), first, agent.Verdict{State: agent.Failed, Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	run := must[*agent.Run](t)(s.Again(t.Context(), move))
 	if run == nil {
 		t.Fatal("nothing queued")
 	}
-	if claimed := mustClaim(t, s, "a"); claimed.ID != run.ID || claimed.Move.Old != move.New || claimed.Move.New != move.New {
+	claimed := mustClaim(t, s, "a")
+	if claimed.ID != run.ID || claimed.Move.Old != move.New || claimed.Move.New != move.New {
 		t.Errorf("claimed %+v, want run %d", claimed, run.ID)
 	}
-	if err := s.Finish(t.Context(), "a", agent.Verdict{Run: run.ID, State: agent.Failed, Reason: "x"}); err != nil {
+	if err := s.Finish(t.Context(), claimed, agent.Verdict{State: agent.Failed, Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	move.New = commit("elsewhere")

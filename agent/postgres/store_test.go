@@ -152,9 +152,10 @@ func BenchmarkFinish(b *testing.B) {
 				push(b, s, "refs/heads/main", before, after)
 				before = after
 				images[0] = must[pipeline.Image](b)(s.Publish(b.Context(), image("layer0", after, nil)))
-				v := verdict(mustClaim(b, s, "one"), images, "layer0")
+				run := mustClaim(b, s, "one")
+				v := verdict(run, images, "layer0")
 				b.StartTimer()
-				if err := s.Finish(b.Context(), "one", v); err != nil {
+				if err := s.Finish(b.Context(), run, v); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -182,7 +183,7 @@ func BenchmarkNothingChanged(b *testing.B) {
 		run := mustClaim(b, s, "one")
 		must[*agent.Recorded](b)(s.Recorded(b.Context(), repository, "refs/heads/main", run.ID))
 		must[map[layers.Key]pipeline.Image](b)(s.Images(b.Context(), keys))
-		if err := s.Finish(b.Context(), "one", verdict(run, images)); err != nil {
+		if err := s.Finish(b.Context(), run, verdict(run, images)); err != nil {
 			b.Fatal(err)
 		}
 	}

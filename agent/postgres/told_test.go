@@ -55,9 +55,11 @@ func lapse(t testing.TB, s *Store) {
 	execute(t, s, "update told set not_before = now() - interval '1 s'")
 }
 
-func end(t testing.TB, s *Store, v agent.Verdict) {
+// end has whoever has a run finish it.
+func end(t testing.TB, s *Store, run agent.Run, v agent.Verdict) {
 	t.Helper()
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	claimed := must[*agent.RunSummary](t)(s.Run(t.Context(), run.ID))
+	if err := s.Finish(t.Context(), claimed.Run, v); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -76,7 +78,7 @@ func TestUntold(t *testing.T) {
 		File: "Dockerfile", Line: 3, Instruction: "RUN x", Tail: []string{"no such x"}, Err: fmt.Errorf("exit code 1")}}
 	delete(v.Snapshot.Images, "gpt")
 	v.Tags = nil
-	end(t, s, v)
+	end(t, s, run, v)
 
 	report := wantTaken(t, s, run.ID)
 	if report.Run.State != agent.Failed || report.Attempt != 1 || report.Twin != 0 || report.Next != 0 {
@@ -147,7 +149,7 @@ func TestPendingThenEnd(t *testing.T) {
 		t.Fatalf("the run at work gives %+v", r)
 	}
 	// It ends while that is being told: its end waits.
-	end(t, s, verdict(run, lab(t, s, nil)))
+	end(t, s, run, verdict(run, lab(t, s, nil)))
 	wantNoneTaken(t, s)
 	told(t, s, run.ID, agent.Building)
 	wantTaken(t, s, run.ID)
@@ -165,13 +167,13 @@ func TestOneOfARef(t *testing.T) {
 	images := lab(t, s, nil)
 	first := push(t, s, ref, "", "a")
 	mustClaim(t, s, "one")
-	end(t, s, verdict(first, images))
+	end(t, s, first, verdict(first, images))
 	twin := must[*agent.Run](t)(s.Again(t.Context(), first.Move))
 	push(t, s, ref, "a", "b") // the twin is superseded
 	elsewhere := push(t, s, other, "", "c")
 	mustClaim(t, s, "one")
 	mustClaim(t, s, "one")
-	end(t, s, verdict(elsewhere, images))
+	end(t, s, elsewhere, verdict(elsewhere, images))
 
 	report := wantTaken(t, s, first.ID)
 	if report.Twin != twin.ID || report.Next != twin.ID+1 || report.NextCommit != commit("b") {
@@ -193,7 +195,7 @@ func TestToldOnce(t *testing.T) {
 	for i := range runs {
 		run := push(t, s, layers.Ref(fmt.Sprintf("refs/heads/b%d", i%5)), map[bool]string{true: fmt.Sprint(i - 5)}[i >= 5], fmt.Sprint(i))
 		mustClaim(t, s, "one")
-		end(t, s, verdict(run, images))
+		end(t, s, run, verdict(run, images))
 	}
 	var mu sync.Mutex
 	taken := map[agent.RunID]int{}
@@ -244,7 +246,7 @@ func TestOldEndsAreLeft(t *testing.T) {
 	s := newStore(t)
 	run := push(t, s, "refs/heads/main", "", "a")
 	mustClaim(t, s, "one")
-	end(t, s, verdict(run, lab(t, s, nil)))
+	end(t, s, run, verdict(run, lab(t, s, nil)))
 	execute(t, s, "update runs set finished = now() - interval '25 hours'")
 	wantNoneTaken(t, s)
 }
@@ -260,7 +262,7 @@ func TestEstimates(t *testing.T) {
 		mustClaim(t, s, "one")
 		v := verdict(run, images, "torch")
 		v.Outcomes[1].Duration = time.Duration(seconds) * time.Second
-		end(t, s, v)
+		end(t, s, run, v)
 	}
 	id := must[agent.RepositoryID](t)(s.Repository(t.Context(), labURL))
 	got := must[map[layers.Name]float64](t)(s.Estimates(t.Context(), id))

@@ -181,8 +181,9 @@ func TestTraceErrors(t *testing.T) {
 	other.Repository = "elsewhere.example/bert"
 	must[pipeline.Image](t)(s.Publish(t.Context(), other))
 	push(t, s, "refs/heads/main", "a", "b")
-	v := verdict(mustClaim(t, s, "one"), []pipeline.Image{other})
-	if err := s.Finish(t.Context(), "one", v); err != nil {
+	run := mustClaim(t, s, "one")
+	v := verdict(run, []pipeline.Image{other})
+	if err := s.Finish(t.Context(), run, v); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Trace(t.Context(), "bert:main"); !errors.As(err, &ambiguous) || !strings.Contains(err.Error(), "elsewhere.example/bert:main") {

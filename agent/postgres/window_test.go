@@ -49,13 +49,13 @@ func wantState(t testing.TB, s *Store, id agent.RunID, want agent.State, reason 
 func TestWindowOfOne(t *testing.T) {
 	s := newStore(t)
 	first := queued(t, s, labURL, "refs/heads/main", "", "a")
-	mustClaim(t, s, "one")
+	first = mustClaim(t, s, "one")
 	second := queued(t, s, labURL, "refs/heads/main", "a", "b")
 	third := queued(t, s, labURL, "refs/heads/main", "b", "c")
 	wantState(t, s, first.ID, agent.Building, "")
 	wantState(t, s, second.ID, agent.Superseded, "overtaken by run 3")
 	wantState(t, s, third.ID, agent.Queued, "")
-	if err := s.Extend(t.Context(), first.ID, "one", time.Minute); err != nil {
+	if err := s.Extend(t.Context(), first, time.Minute); err != nil {
 		t.Errorf("main's run at work is to end: %v", err)
 	}
 }
@@ -66,35 +66,35 @@ func TestCutOff(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {
 		name string
-		end  func(s *Store, run agent.RunID) error
+		end  func(s *Store, run agent.Run) error
 	}{
-		{"by its owner", func(s *Store, run agent.RunID) error {
+		{"by its owner", func(s *Store, run agent.Run) error {
 			var end agent.CutOff
-			if err := s.Extend(ctx, run, "one", time.Minute); !errors.As(err, &end) {
+			if err := s.Extend(ctx, run, time.Minute); !errors.As(err, &end) {
 				return fmt.Errorf("the claim was extended: %v", err)
 			}
-			return s.Finish(ctx, "one", agent.Verdict{Run: run, State: end.State, Reason: end.Reason})
+			return s.Finish(ctx, run, agent.Verdict{State: end.State, Reason: end.Reason})
 		}},
-		{"given back for another reason", func(s *Store, run agent.RunID) error {
-			return s.Release(ctx, run, "one", time.Hour, "the registry is down")
+		{"given back for another reason", func(s *Store, run agent.Run) error {
+			return s.Release(ctx, run, agent.Delay{For: time.Hour, Reason: "the registry is down"})
 		}},
-		{"its owner is dead", func(s *Store, run agent.RunID) error {
-			if _, err := s.pool.Exec(ctx, "update runs set lease_until = now() - interval '1s' where id = $1", run); err != nil {
+		{"its owner is dead", func(s *Store, run agent.Run) error {
+			if _, err := s.pool.Exec(ctx, "update runs set lease_until = now() - interval '1s' where id = $1", run.ID); err != nil {
 				return err
 			}
 			claimed, err := s.Claim(ctx, "two", time.Minute)
-			if claimed != nil && claimed.ID == run {
+			if claimed != nil && claimed.ID == run.ID {
 				err = errors.New("it was claimed again")
 			}
 			return err
 		}},
 	} {
 		s := newStore(t)
-		run := queued(t, s, labURL, "refs/heads/feature/x", "", "a")
-		mustClaim(t, s, "one")
+		queued(t, s, labURL, "refs/heads/feature/x", "", "a")
+		run := mustClaim(t, s, "one")
 		queued(t, s, labURL, "refs/heads/feature/x", "a", "b")
 		wantState(t, s, run.ID, agent.Building, "")
-		if err := c.end(s, run.ID); err != nil {
+		if err := c.end(s, run); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		wantState(t, s, run.ID, agent.Superseded, "overtaken by run 2")
@@ -104,15 +104,15 @@ func TestCutOff(t *testing.T) {
 // TestDeletedRef has nobody build a branch that is gone.
 func TestDeletedRef(t *testing.T) {
 	s := newStore(t)
-	run := queued(t, s, labURL, "refs/heads/feature/x", "", "a")
-	mustClaim(t, s, "one")
+	queued(t, s, labURL, "refs/heads/feature/x", "", "a")
+	run := mustClaim(t, s, "one")
 	waiting := queued(t, s, labURL, "refs/heads/feature/y", "", "a")
 	for _, ref := range []layers.Ref{"refs/heads/feature/x", "refs/heads/feature/y"} {
 		gone := agent.Move{Repository: run.Move.Repository, URL: labURL, Ref: ref, Old: commit("a"), Cuts: true}
 		must[[]agent.Run](t)(s.Record(t.Context(), []agent.Move{gone}))
 	}
 	var end agent.CutOff
-	if err := s.Extend(t.Context(), run.ID, "one", time.Minute); !errors.As(err, &end) || end.State != agent.Cancelled {
+	if err := s.Extend(t.Context(), run, time.Minute); !errors.As(err, &end) || end.State != agent.Cancelled {
 		t.Errorf("the run of a deleted branch: %v", err)
 	}
 	wantState(t, s, waiting.ID, agent.Cancelled, "the ref was deleted")
@@ -122,9 +122,9 @@ func TestDeletedRef(t *testing.T) {
 // push, and one whose images are looked after again.
 func TestFairness(t *testing.T) {
 	s := newStore(t)
-	refresh := queued(t, s, "https://git.example/c", "refs/heads/main", "", "a")
-	mustClaim(t, s, "one")
-	if err := s.Finish(t.Context(), "one", agent.Verdict{Run: refresh.ID, State: agent.Succeeded}); err != nil {
+	queued(t, s, "https://git.example/c", "refs/heads/main", "", "a")
+	refresh := mustClaim(t, s, "one")
+	if err := s.Finish(t.Context(), refresh, agent.Verdict{State: agent.Succeeded}); err != nil {
 		t.Fatal(err)
 	}
 	if run := must[*agent.Run](t)(s.Again(t.Context(), refresh.Move)); run == nil {
@@ -140,7 +140,7 @@ func TestFairness(t *testing.T) {
 	for len(order) < 8 {
 		run := mustClaim(t, s, "one")
 		order = append(order, strings.TrimPrefix(run.Move.URL, "https://git.example/")+" "+strings.TrimPrefix(string(run.Move.Ref), "refs/heads/"))
-		if err := s.Finish(t.Context(), "one", agent.Verdict{Run: run.ID, State: agent.Succeeded}); err != nil {
+		if err := s.Finish(t.Context(), run, agent.Verdict{State: agent.Succeeded}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -197,16 +197,16 @@ func TestCancelAndRetry(t *testing.T) {
 	wantState(t, s, first.ID, agent.Cancelled, "not now")
 	refused(s.Cancel(ctx, first.ID, "again"))
 
-	second := must[*agent.Run](t)(s.Retry(ctx, first.ID))
-	mustClaim(t, s, "one")
+	must[*agent.Run](t)(s.Retry(ctx, first.ID))
+	second := mustClaim(t, s, "one")
 	if err := s.Cancel(ctx, second.ID, "stop"); err != nil {
 		t.Fatal(err)
 	}
 	var end agent.CutOff
-	if err := s.Extend(ctx, second.ID, "one", time.Minute); !errors.As(err, &end) || end != (agent.CutOff{State: agent.Cancelled, Reason: "stop"}) {
+	if err := s.Extend(ctx, second, time.Minute); !errors.As(err, &end) || end != (agent.CutOff{State: agent.Cancelled, Reason: "stop"}) {
 		t.Errorf("a cancelled run that is building: %v", err)
 	}
-	if err := s.Finish(ctx, "one", agent.Verdict{Run: second.ID, State: end.State, Reason: end.Reason}); err != nil {
+	if err := s.Finish(ctx, second, agent.Verdict{State: end.State, Reason: end.Reason}); err != nil {
 		t.Fatal(err)
 	}
 	queued(t, s, labURL, "refs/heads/main", "a", "b")

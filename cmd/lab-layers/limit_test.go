@@ -66,15 +66,15 @@ func TestKilledStep(t *testing.T) {
 	run, err := l.store.Claim(t.Context(), "test", time.Hour)
 	l.check(err)
 	task := agent.Task{Run: *run, Source: l.agent.Sources[0]}
-	for task.Run.Attempt = 1; task.Run.Attempt < 5; task.Run.Attempt++ {
+	for task.Run.Doubted = 0; task.Run.Doubted < 4; task.Run.Doubted++ {
 		_, err = l.agent.Carrier.Carry(t.Context(), task)
 		if err == nil || !strings.Contains(err.Error(), "experiments/unet/Dockerfile:2: RUN echo reading") || !strings.Contains(err.Error(), "its last line: ") {
-			t.Errorf("attempt %d: %v", task.Run.Attempt, err)
+			t.Errorf("after %d such failures: %v", task.Run.Doubted, err)
 		}
 	}
 	v, err := l.agent.Carrier.Carry(t.Context(), task)
 	l.check(err)
-	if v.State != agent.Failed || !strings.Contains(v.Reason, "unet, at attempt 5: experiments/unet/Dockerfile:2: RUN") || !strings.Contains(v.Reason, "137") {
+	if v.State != agent.Failed || !strings.Contains(v.Reason, "unet, for the 5th time: experiments/unet/Dockerfile:2: RUN") || !strings.Contains(v.Reason, "137") {
 		t.Errorf("the run %s: %s", v.State, v.Reason)
 	}
 	l.tagsHold(v)

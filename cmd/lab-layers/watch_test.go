@@ -93,9 +93,9 @@ func (s watchedStore) Claim(ctx context.Context, owner string, lease time.Durati
 	return s.Store.Claim(ctx, owner, lease, urls...)
 }
 
-func (s watchedStore) Finish(ctx context.Context, owner string, v agent.Verdict) error {
+func (s watchedStore) Finish(ctx context.Context, run agent.Run, v agent.Verdict) error {
 	defer s.watch.note("db finish")()
-	return s.Store.Finish(ctx, owner, v)
+	return s.Store.Finish(ctx, run, v)
 }
 
 type watchedBuilder struct {

@@ -240,7 +240,7 @@ func (l *lab) push(ref layers.Ref) *agent.Run {
 func (l *lab) finish(run *agent.Run, images map[layers.Name]string) {
 	l.Helper()
 	v := agent.Verdict{
-		Run: run.ID, State: agent.Succeeded, Plan: &layers.Plan{To: run.Move.New},
+		State: agent.Succeeded, Plan: &layers.Plan{To: run.Move.New},
 		Snapshot: &agent.Snapshot{Repository: run.Move.Repository, Commit: run.Move.New, Complete: true, Images: map[layers.Name]pipeline.Image{}},
 	}
 	for name, d := range images {
@@ -263,7 +263,7 @@ func (l *lab) finish(run *agent.Run, images map[layers.Name]string) {
 		v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Made, Image: &image})
 		v.Snapshot.Images[name] = image
 	}
-	l.check(l.store.Finish(l.Context(), "test", v))
+	l.check(l.store.Finish(l.Context(), *run, v))
 }
 
 // release is a push that gives images.
