@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Times of the agent's loop.
@@ -16,6 +18,11 @@ const (
 	// Lease is how long a claim on a run lasts without a sign of life: so long
 	// a killed agent's run waits for the next.
 	Lease = 20 * time.Second
+	// leastPause is between two looks at a remote, however often it is woken, but
+	// for looksAtOnce: a wake after a rest is answered at once, and so are a few
+	// pushes in a row. Wakes that come during a pause are answered by one look.
+	leastPause  = 200 * time.Millisecond
+	looksAtOnce = 5
 	// fetchLimit bounds each look at a remote.
 	fetchLimit = 10 * time.Minute
 	// recordLimit bounds writing a final state, also while shutting down.
@@ -111,8 +118,9 @@ func signal(c chan struct{}) {
 // gone well.
 func (a *Agent) watch(ctx context.Context, source Source, seen func()) {
 	bell := a.bell(source.URL())
+	limit := rate.NewLimiter(rate.Every(min(a.Interval, leastPause)), looksAtOnce)
 	failures := 0
-	for ctx.Err() == nil {
+	for limit.Wait(ctx) == nil {
 		bell.begin()
 		runs, err := a.look(ctx, source)
 		bell.end(runs, err)

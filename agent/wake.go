@@ -7,7 +7,8 @@ import (
 
 // Wake makes the agent look at a repository at once, or once more if a look is
 // under way, and does not wait for it. However many wakes come while a look is
-// under way, one look follows. It reports false for a URL that is not watched.
+// under way, one look follows, and however long they go on, looks begin no more
+// often than five times a second. It reports false for a URL that is not watched.
 func (a *Agent) Wake(url string) bool {
 	b := a.bell(url)
 	if b == nil {

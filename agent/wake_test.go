@@ -112,6 +112,68 @@ func TestWakesDuringALook(t *testing.T) {
 	})
 }
 
+// busy is a repository that is pushed to; it notes the pushes that looks saw.
+type busy struct {
+	Source
+	asked, pushed, seen atomic.Int64
+}
+
+func (*busy) URL() string { return "watched" }
+
+func (b *busy) Refs(context.Context) (refs, error) {
+	b.asked.Add(1)
+	b.seen.Store(b.pushed.Load())
+	return refs{"refs/heads/main": "a"}, nil
+}
+
+// TestManyWakes holds that a storm of pushes makes few looks and loses none, and
+// that a push after a rest, and some more right after it, are seen at once.
+func TestManyWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &busy{}
+		a := &Agent{Store: &idle{tags: make(chan error)}, Sources: []Source{b}, Interval: time.Hour, Log: slog.New(slog.DiscardHandler)}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- a.Serve(ctx) }()
+		push := func() {
+			b.pushed.Add(1)
+			a.Wake("watched")
+			synctest.Wait()
+		}
+		for range 3 {
+			pass(10 * time.Second) // of the test's own clock
+			for range looksAtOnce {
+				if push(); b.seen.Load() != b.pushed.Load() {
+					t.Fatalf("push %d after a rest is not seen at once", b.pushed.Load())
+				}
+			}
+		}
+		pass(10 * time.Second)
+		before := b.asked.Load()
+		const pushes, pause = 9000, 5 * time.Millisecond
+		for range pushes {
+			push()
+			pass(pause)
+		}
+		pass(leastPause)
+		if seen := b.seen.Load(); seen != b.pushed.Load() {
+			t.Errorf("%d of %d pushes are seen", seen, b.pushed.Load())
+		}
+	looks, most := b.asked.Load()-before, int64(pushes*pause/leastPause)+looksAtOnce
+		if looks < most/2 || looks > most+1 {
+			t.Errorf("%d looks for %d pushes, want %d at the most", looks, pushes, most)
+		}
+		pass(time.Minute)
+		if more := b.asked.Load() - before - looks; more != 0 {
+			t.Errorf("%d looks at rest", more)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWaitForALook(t *testing.T) {
 	served(t, func(t *testing.T, a *Agent, g *gate) {
 		type answer struct {

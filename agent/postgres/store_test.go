@@ -48,10 +48,11 @@ func TestOpenErrors(t *testing.T) {
 // TestForeignEncoding has a database that cannot hold every text.
 func TestForeignEncoding(t *testing.T) {
 	s := newStore(t)
-	if _, err := s.pool.Exec(t.Context(), "create database latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"); err != nil {
+	name := newSchema()
+	if _, err := s.pool.Exec(t.Context(), "create database "+name+" encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(t.Context(), strings.Replace(shared.URL(), "/postgres?", "/latin?", 1), Options{})
+	_, err := Open(t.Context(), strings.Replace(shared.URL(), "/postgres?", "/"+name+"?", 1), Options{})
 	if err == nil || !strings.Contains(err.Error(), "encoding LATIN1") {
 		t.Errorf("open says: %v", err)
 	}
