@@ -293,8 +293,8 @@ func TestReleaseAll(t *testing.T) {
 func TestOvertake(t *testing.T) {
 	s := newStore(t)
 	ctx := t.Context()
-	first := push(t, s, "refs/heads/main", "", "a")
-	first = mustClaim(t, s, "one")
+	push(t, s, "refs/heads/main", "", "a")
+	first := mustClaim(t, s, "one")
 	if err := s.Release(ctx, first, agent.Delay{For: time.Hour, Reason: "the registry is down"}); err != nil {
 		t.Fatal(err)
 	}

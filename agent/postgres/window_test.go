@@ -48,8 +48,8 @@ func wantState(t testing.TB, s *Store, id agent.RunID, want agent.State, reason 
 // TestWindowOfOne keeps of a ref what is at work and the newest.
 func TestWindowOfOne(t *testing.T) {
 	s := newStore(t)
-	first := queued(t, s, labURL, "refs/heads/main", "", "a")
-	first = mustClaim(t, s, "one")
+	queued(t, s, labURL, "refs/heads/main", "", "a")
+	first := mustClaim(t, s, "one")
 	second := queued(t, s, labURL, "refs/heads/main", "a", "b")
 	third := queued(t, s, labURL, "refs/heads/main", "b", "c")
 	wantState(t, s, first.ID, agent.Building, "")
