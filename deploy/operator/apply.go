@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,7 +41,7 @@ func apply(ctx context.Context, c client.Client, obj client.Object) error {
 		return err
 	}
 	if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("apply %s %s/%s: %w", u.GetKind(), obj.GetNamespace(), obj.GetName(), err)
+		return fmt.Errorf("apply %s %s/%s: %w", u.GetKind(), obj.GetNamespace(), obj.GetName(), outdated(err))
 	}
 	return nil
 }
@@ -52,7 +53,16 @@ func applyStatus(ctx context.Context, c client.Client, obj client.Object) error 
 		return err
 	}
 	if err := c.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(fieldManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("apply the status of %s %s/%s: %w", u.GetKind(), obj.GetNamespace(), obj.GetName(), err)
+		return fmt.Errorf("apply the status of %s %s/%s: %w", u.GetKind(), obj.GetNamespace(), obj.GetName(), outdated(err))
 	}
 	return nil
+}
+
+// outdated says what to do about an API server whose resources know fewer fields
+// than this program: those of the cluster are of an earlier version.
+func outdated(err error) error {
+	if !strings.Contains(err.Error(), "field not declared in schema") {
+		return err
+	}
+	return fmt.Errorf("the resources of the cluster are older than this program: apply docs/examples/kubernetes/crds: %w", err)
 }

@@ -183,12 +183,13 @@ func (l *lab) config() *rest.Config {
 }
 
 // operate serves the custom resources until the test ends, or it is stopped.
-func (l *lab) operate() (stop func()) {
-	o := &operator.Operator{
+func (l *lab) operate() (stop func()) { return l.serve(l.operator(l.log()).Serve) }
+
+func (l *lab) operator(log *slog.Logger) *operator.Operator {
+	return &operator.Operator{
 		Config: l.config(), Records: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
-		Namespace: l.ns, Namespaces: []string{l.ns}, Log: l.log(),
+		Namespace: l.ns, Namespaces: []string{l.ns}, Log: log,
 	}
-	return l.serve(o.Serve)
 }
 
 func (l *lab) log() *slog.Logger { return slog.New(slog.NewTextHandler(l.Output(), nil)) }
