@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -197,8 +198,18 @@ func TestTakeOver(t *testing.T) {
 // empty, and is filled again, and that one with few is left as it is.
 func TestCrowdedMirror(t *testing.T) {
 	work := newRepo(t)
+	for n := range explodeObjects {
+		work.write(fmt.Sprint("file", n), fmt.Sprint(n))
+	}
 	commit := work.commit("c", "file", "content\n")
-	dir, remote := t.TempDir(), Remote{URL: work.bare().dir}
+	bare := work.bare().dir
+	testCrowded(t, Remote{URL: bare}, commit)
+	testCrowded(t, Remote{URL: serveGit(t, filepath.Dir(bare)) + "/" + filepath.Base(bare)}, commit)
+}
+
+func testCrowded(t *testing.T, remote Remote, commit layers.Commit) {
+	t.Helper()
+	dir := t.TempDir()
 	open := func() *Mirror {
 		t.Helper()
 		m, err := Open(context.Background(), dir, remote, Limits{})
@@ -233,5 +244,54 @@ func TestCrowdedMirror(t *testing.T) {
 		}
 		mustFetch(t, m, "refs/heads/main", commit)
 		wantFile(t, m, commit, "file", "content\n")
+	}
+}
+
+// TestCrowdedWhileRead holds that packs do not pile up in a mirror that is fetched
+// into for long, that what was begun to be read before it was filled anew can be
+// read on, and that nothing of it is kept for ever.
+func TestCrowdedWhileRead(t *testing.T) {
+	remote := newRepo(t)
+	remote.git("config", "fastimport.unpackLimit", "1") // a pack for each commit
+	m := openMirror(t, Remote{URL: remote.dir})
+	fetched := map[string]layers.Tree{} // by the content of their file
+	push := func() {
+		text := fmt.Sprint("edition ", len(fetched))
+		remote.command("commit refs/heads/main\ncommitter a <a@b> 1700000000 +0000\ndata 1\nm\n"+
+			fmt.Sprintf("M 100644 inline file\ndata %d\n%s\n", len(text), text), "-C", remote.dir, "fast-import", "--quiet", "--force")
+		commit := mustRefs(t, m)["refs/heads/main"]
+		mustFetch(t, m, "refs/heads/main", commit)
+		tree, err := m.Tree(t.Context(), commit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fetched[text] = tree
+	}
+	packs := func() int {
+		found, _ := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
+		return len(found)
+	}
+	for range maxPacks + 1 {
+		push()
+	}
+	if n := packs(); n != maxPacks+1 {
+		t.Fatalf("%d commits came in %d packs", maxPacks+1, n)
+	}
+	push()
+	if n := packs(); n != 1 {
+		t.Errorf("there are %d packs after one commit more", n)
+	}
+	for want, tree := range fetched {
+		if got, err := tree.ReadFile("file", 1<<20); string(got) != want || err != nil {
+			t.Errorf("%s is read as %q: %v", want, got, err)
+		}
+	}
+	old := time.Now().Add(-keptBefore - time.Hour)
+	if err := os.Chtimes(filepath.Dir(m.before()), old, old); err != nil {
+		t.Fatal(err)
+	}
+	push()
+	if _, err := os.Stat(m.before()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was there before is kept for ever: %v", err)
 	}
 }

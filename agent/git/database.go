@@ -98,7 +98,7 @@ func (d *database) rescan() error {
 	}
 	var packs []*pack
 	d.broken = nil
-	for _, dir := range d.dirs {
+	for n, dir := range d.dirs {
 		files, err := os.ReadDir(filepath.Join(dir, "pack"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -118,7 +118,7 @@ func (d *database) rescan() error {
 				d.broken = errors.Join(d.broken, err)
 			} else if err == nil {
 				changed = true
-				packs = append(packs, &pack{name: name, index: index, find: index.find, bases: d.bases})
+				packs = append(packs, &pack{name: name, dir: n, index: index, find: index.find, bases: d.bases})
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -141,18 +141,24 @@ type place struct {
 }
 
 // find looks an object up. The error wraps fs.ErrNotExist if it is nowhere.
-func (d *database) find(id layers.ObjectID) (place, error) {
+func (d *database) find(id layers.ObjectID) (place, error) { return d.findIn(id, len(d.dirs)) }
+
+// findIn is find in the first few directories.
+func (d *database) findIn(id layers.ObjectID, dirs int) (place, error) {
 	if len(id) != idSize {
 		return place{}, fmt.Errorf("find object %s: its id has %d bytes, not %d", id, len(id), idSize)
 	}
 	for {
-		if last := d.last.Load(); last != nil {
+		if last := d.last.Load(); last != nil && last.dir < dirs {
 			if offset, ok, err := last.find(id); err == nil && ok {
 				return place{pack: last, offset: offset}, nil
 			}
 		}
 		packs := d.packs.Load()
 		for _, p := range *packs {
+			if p.dir >= dirs {
+				continue
+			}
 			offset, ok, err := p.find(id)
 			if err != nil {
 				return place{}, err
@@ -162,7 +168,7 @@ func (d *database) find(id layers.ObjectID) (place, error) {
 				return place{pack: p, offset: offset}, nil
 			}
 		}
-		for _, dir := range d.dirs {
+		for _, dir := range d.dirs[:dirs] {
 			name := loosePath(dir, id)
 			if _, err := os.Lstat(name); err == nil {
 				return place{loose: name}, nil

@@ -42,6 +42,9 @@ func (m *Mirror) fetch(ctx context.Context, ref layers.Ref, commit layers.Object
 			return err
 		}
 	}
+	if err := m.tidy(); err != nil {
+		return err
+	}
 	if m.lacking.Swap(false) {
 		clear(m.known)
 	}
@@ -110,5 +113,7 @@ func (m *Mirror) keep(commit layers.ObjectID) error {
 	if _, err := os.Lstat(name); err == nil {
 		return nil
 	}
-	return m.temp.writeFile(name, commit.String()+"\n")
+	err := m.temp.writeFile(name, commit.String()+"\n")
+	m.full = m.crowded()
+	return err
 }

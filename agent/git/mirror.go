@@ -51,7 +51,8 @@ func (l Limits) withDefaults() Limits {
 
 // Mirror keeps the commits of one remote that were fetched, in a bare
 // repository of its own. Nothing in it is of value: one that is damaged is
-// emptied and filled again. Several mirrors, in several processes, may share
+// emptied and filled again, and one in which packs have piled up is filled anew
+// beside the old. Several mirrors, in several processes, may share
 // a directory. It is safe for use by several goroutines.
 type Mirror struct {
 	dir    string
@@ -62,6 +63,8 @@ type Mirror struct {
 
 	turn    chan struct{}                // held during a fetch
 	known   map[layers.ObjectID]struct{} // trees of which all is here; by the turn
+	objects fs.FileInfo                  // the directory that known is about; by the turn
+	full    bool                         // had better be filled anew; by the turn
 	damaged atomic.Bool                  // something cannot be read
 	lacking atomic.Bool                  // something is missing
 
@@ -121,13 +124,12 @@ func (m *Mirror) open(ctx context.Context) error {
 			return err
 		}
 	}
-	if m.repo, err = openRepository(layout{gitDir: m.dir, commonDir: m.dir}); err != nil {
+	if m.repo, err = openRepository(layout{gitDir: m.dir, commonDir: m.dir}, m.before()); err != nil {
 		return err
 	}
-	if m.crowded() {
-		if err := m.empty(); err != nil {
-			return err
-		}
+	m.full = m.crowded()
+	if err := m.tidy(); err != nil {
+		return err
 	}
 	m.repo.objects.trouble = func(err error) {
 		if errors.Is(err, errDamaged) {

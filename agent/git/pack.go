@@ -29,6 +29,7 @@ var errTooLarge = errors.New("the object is too large")
 // goroutines, and goes on reading after git has removed the file.
 type pack struct {
 	name  string // of the .pack file
+	dir   int    // which of the database's directories it is in
 	index *packIndex
 	// find is where in the pack an object begins; the index's, if there is one.
 	find  func(layers.ObjectID) (offset int64, ok bool, err error)

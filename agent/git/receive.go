@@ -35,7 +35,7 @@ func (m *Mirror) receive(ctx context.Context, talk *talk, ref layers.Ref, commit
 	if err := talk.pack(ctx, []plumbing.Hash{want}, haves, func(r io.Reader) error { return m.store(ctx, talk, r) }); err != nil {
 		return err
 	}
-	if _, err := m.repo.db.find(layers.ObjectID(want[:])); err != nil {
+	if _, err := m.here(layers.ObjectID(want[:])); err != nil {
 		return fmt.Errorf("%w: %v", errLacking, err)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (m *Mirror) receiveAll(ctx context.Context, talk *talk) error {
 		if tips[name] = hash; len(tips) > maxRefs {
 			return errTooManyRefs
 		}
-		if _, err := m.repo.db.find(layers.ObjectID(hash[:])); errors.Is(err, fs.ErrNotExist) {
+		if _, err := m.here(layers.ObjectID(hash[:])); errors.Is(err, fs.ErrNotExist) {
 			wants = append(wants, hash)
 		} else if err != nil {
 			return err
@@ -97,7 +97,7 @@ func (m *Mirror) receiveAll(ctx context.Context, talk *talk) error {
 		}
 	}
 	for _, hash := range wants {
-		if _, err := m.repo.db.find(layers.ObjectID(hash[:])); err != nil {
+		if _, err := m.here(layers.ObjectID(hash[:])); err != nil {
 			return fmt.Errorf("%w: %v", errLacking, err)
 		}
 	}
@@ -163,7 +163,7 @@ func (m *Mirror) haves() ([]plumbing.Hash, error) {
 		at := k.commit
 		for step := 1; step <= 1<<back; step++ {
 			info, err := m.repo.Commit(at)
-			if err != nil || seen[at] {
+			if err != nil || seen[at] || !m.has(at) {
 				break // its history is not here, or was told
 			}
 			if step&(step-1) == 0 {
@@ -177,6 +177,15 @@ func (m *Mirror) haves() ([]plumbing.Hash, error) {
 		}
 	}
 	return haves, nil
+}
+
+// has reports whether a commit need not be fetched.
+func (m *Mirror) has(commit layers.Commit) bool {
+	id, err := layers.ParseObjectID(string(commit))
+	if err == nil {
+		_, err = m.here(id)
+	}
+	return err == nil
 }
 
 // store takes a pack from a remote into the mirror.

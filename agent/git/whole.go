@@ -81,7 +81,7 @@ func (m *Mirror) wholeTree(ctx context.Context, id layers.ObjectID, depth int) e
 
 // obtain makes sure that one object lies in the mirror.
 func (m *Mirror) obtain(ctx context.Context, id layers.ObjectID) error {
-	_, err := m.repo.db.find(id)
+	_, err := m.here(id)
 	if m.from.path == "" || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
