@@ -18,6 +18,10 @@ type Records interface {
 	// Recorded returns what the last run of a ref that made images found, of
 	// the runs before one; nil if there is none.
 	Recorded(ctx context.Context, repository RepositoryID, ref layers.Ref, before RunID) (*Recorded, error)
+	// Outside returns the images from outside, as Dockerfiles name them, that a ref
+	// stands on: those of its last run that made images, and of its last run, also
+	// where that failed as one was not there.
+	Outside(ctx context.Context, repository RepositoryID, ref layers.Ref) ([]string, error)
 }
 
 // explain gives a plan its reasons, against what was recorded of the ref, or of

@@ -3,7 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
-	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +23,8 @@ const (
 // Pushed notes that a registry says that somebody pushed a tag, and returns at
 // once. The repository is a path in the registry: by which name who pushes knows
 // the registry says nothing of the name in Dockerfiles. Soon after, the
-// repositories whose trunk's recorded images stand on that image are refreshed,
-// as [Agent.Refresh] does.
+// repositories whose trunk stands on that image, or failed as it was not there, are
+// refreshed, as [Agent.Refresh] does.
 func (a *Agent) Pushed(repository, tag string) {
 	a.hang()
 	if !a.pushed.add(repository + ":" + tag) {
@@ -110,29 +110,16 @@ func (a *Agent) heedIn(ctx context.Context, source Source, tags map[string]bool,
 		return true, nil
 	}
 	if !anyway {
-		recorded, err := a.Carrier.Records.Recorded(ctx, id, trunk.Ref, math.MaxInt64)
+		images, err := a.Carrier.Records.Outside(ctx, id, trunk.Ref)
 		if err != nil {
 			return false, err
 		}
-		if recorded == nil || !recorded.standsOn(tags) {
+		if !slices.ContainsFunc(images, func(image string) bool { return tags[pathAndTag(image)] }) {
 			return true, nil
 		}
 	}
 	run, err := a.again(ctx, source, id, trunk)
 	return run != nil, err
-}
-
-// standsOn reports whether an image from outside that a layer names is one of
-// some tags, each PATH:TAG.
-func (r *Recorded) standsOn(tags map[string]bool) bool {
-	for _, layer := range r.Layers {
-		for ref := range layer.Outside {
-			if tags[pathAndTag(ref)] {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // pathAndTag is what a reference has after the registry's host; empty if it names

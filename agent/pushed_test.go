@@ -17,7 +17,7 @@ import (
 // images. While it is busy, main has a run that has not ended.
 type standing struct {
 	idle
-	images map[string]digest.Digest
+	images []string
 
 	mu     sync.Mutex
 	busy   bool
@@ -43,7 +43,11 @@ func (s *standing) Refs(context.Context, RepositoryID, ...layers.Ref) (refs, err
 }
 
 func (s *standing) Recorded(context.Context, RepositoryID, layers.Ref, RunID) (*Recorded, error) {
-	return &Recorded{Layers: map[layers.Name]layers.Recorded{"base": {Outside: s.images}}}, nil
+	return nil, nil
+}
+
+func (s *standing) Outside(context.Context, RepositoryID, layers.Ref) ([]string, error) {
+	return s.images, nil
 }
 
 func (s *standing) Again(_ context.Context, move Move) (*Run, error) {
@@ -58,7 +62,7 @@ func (s *standing) Again(_ context.Context, move Move) (*Run, error) {
 }
 
 // heeding runs a test with an agent that hears of pushed tags.
-func heeding(t *testing.T, images map[string]digest.Digest, test func(*testing.T, *Agent, *standing)) {
+func heeding(t *testing.T, images []string, test func(*testing.T, *Agent, *standing)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &standing{images: images}
 		a := &Agent{Store: s, Carrier: &Carrier{Records: s}, Sources: []Source{&gate{}}, Log: slog.New(slog.DiscardHandler)}
@@ -92,7 +96,7 @@ func TestPushedBaseImage(t *testing.T) {
 		"no reference at all":       {"../base:12", "base", "12", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			heeding(t, map[string]digest.Digest{c.image: digest.FromString("")}, func(t *testing.T, a *Agent, s *standing) {
+			heeding(t, []string{c.image}, func(t *testing.T, a *Agent, s *standing) {
 				a.Pushed(c.repository, c.tag)
 				pass(settle + 1)
 				if _, queued := s.is(); len(queued) == 1 != c.refreshed || len(queued) > 1 {
@@ -104,7 +108,7 @@ func TestPushedBaseImage(t *testing.T) {
 }
 
 func TestPushedAgainAndAgain(t *testing.T) {
-	heeding(t, map[string]digest.Digest{"os:1": ""}, func(t *testing.T, a *Agent, s *standing) {
+	heeding(t, []string{"os:1"}, func(t *testing.T, a *Agent, s *standing) {
 		const minutes = 10
 		for range minutes * 60 {
 			for range 20 {
@@ -127,7 +131,7 @@ func TestPushedAgainAndAgain(t *testing.T) {
 // TestPushedDuringARun holds that an image pushed while main's run is under way,
 // which may have resolved it before, is seen to after the run.
 func TestPushedDuringARun(t *testing.T) {
-	heeding(t, map[string]digest.Digest{"os:1": ""}, func(t *testing.T, a *Agent, s *standing) {
+	heeding(t, []string{"os:1"}, func(t *testing.T, a *Agent, s *standing) {
 		s.work(true)
 		a.Pushed("library/os", "1")
 		pass(time.Hour)

@@ -159,7 +159,7 @@ func TestManyWakes(t *testing.T) {
 		if seen := b.seen.Load(); seen != b.pushed.Load() {
 			t.Errorf("%d of %d pushes are seen", seen, b.pushed.Load())
 		}
-	looks, most := b.asked.Load()-before, int64(pushes*pause/leastPause)+looksAtOnce
+		looks, most := b.asked.Load()-before, int64(pushes*pause/leastPause)+looksAtOnce
 		if looks < most/2 || looks > most+1 {
 			t.Errorf("%d looks for %d pushes, want %d at the most", looks, pushes, most)
 		}

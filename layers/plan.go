@@ -55,6 +55,8 @@ type PlannedLayer struct {
 	// directory is the state of the layer's directory and Dockerfile, read or
 	// not.
 	directory [2]ObjectID
+	// missing is the image outside that a fault is about.
+	missing string
 	// unknown says that the configuration of an image below is not known.
 	unknown bool
 }

@@ -128,6 +128,10 @@ func (p *Planner) plan(ctx context.Context, tree Tree, cfg *Config, outside Outs
 			var hole *objectError
 			if errors.As(err, &fault) && !errors.As(err, &hole) {
 				out.Fault = fault.Error()
+				var none *noImage
+				if errors.As(err, &none) {
+					out.missing = none.ref
+				}
 				return nil
 			}
 			if err != nil {
@@ -185,13 +189,25 @@ func once(outside Outside) Outside {
 		mu.Unlock()
 		a.asked.Do(func() {
 			a.image, a.ok, a.err = outside(ctx, ref, platform)
-			if a.err != nil && !errors.Is(a.err, ErrNoImage) {
+			switch {
+			case errors.Is(a.err, ErrNoImage):
+				a.err = &noImage{ref, a.err}
+			case a.err != nil:
 				a.err = &outsideError{a.err}
 			}
 		})
 		return a.image, a.ok, a.err
 	}
 }
+
+// noImage says which image there is none of.
+type noImage struct {
+	ref string
+	err error
+}
+
+func (e *noImage) Error() string { return e.err.Error() }
+func (e *noImage) Unwrap() error { return e.err }
 
 // outsideError tells a failed look-up from a mistake in the Dockerfile.
 type outsideError struct{ err error }

@@ -34,6 +34,8 @@ func TestFaultsPass(t *testing.T) {
 	failure = fmt.Errorf("debian:12: %w", ErrNoImage)
 	if layer := plan(); layer.Fault == "" {
 		t.Fatal("an image that is not there is no fault")
+	} else if none, named := layer.Outside()["docker.io/library/debian:12"]; !named || none != "" {
+		t.Errorf("the layer with an image that is not there names %v", layer.Outside())
 	}
 	answer, failure = image("NONSENSE"), nil
 	for range 2 {

@@ -17,8 +17,12 @@ type Recorded struct {
 }
 
 // Outside is the images from outside that the layer's Dockerfile names, and
-// their digests; those that could not be looked up are left out.
+// their digests; those that could not be looked up are left out. One that is not
+// there, which is a fault of the layer, has no digest.
 func (l *PlannedLayer) Outside() map[string]digest.Digest {
+	if l.missing != "" {
+		return map[string]digest.Digest{l.missing: ""}
+	}
 	if l.inputs == nil {
 		return nil
 	}

@@ -39,3 +39,19 @@ func (s *Store) Recorded(ctx context.Context, repository agent.RepositoryID, ref
 	}
 	return recorded, nil
 }
+
+// Outside returns the images from outside, as Dockerfiles name them, that a ref
+// stands on: those of its last run that made images, and of its last run that made
+// a plan, also where that failed as one was not there.
+func (s *Store) Outside(ctx context.Context, repository agent.RepositoryID, ref layers.Ref) ([]string, error) {
+	images, err := read(ctx, s, pgx.RowTo[string], `
+		with r as (select id, snapshot from runs where repository = $1 and ref = $2)
+		select distinct jsonb_object_keys(l.outside) from run_layers l where l.run in (
+			(select id from r where snapshot is not null order by id desc limit 1),
+			(select id from r where exists (select from run_layers where run = r.id) order by id desc limit 1))
+		order by 1`, repository, encodeRef(ref))
+	if err != nil {
+		return nil, fmt.Errorf("images from outside of %s: %w", ref, err)
+	}
+	return images, nil
+}

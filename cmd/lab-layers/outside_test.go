@@ -99,8 +99,14 @@ func TestRefresh(t *testing.T) {
 
 // TestPushedBaseImage holds that the notification of a registry that somebody
 // pushed a base image to has it built upon, with no schedule and no push to the
-// repository.
+// repository; also where it was not there at all, and the last run failed for that.
 func TestPushedBaseImage(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		t.Run(fmt.Sprintf("there before %v", there), func(t *testing.T) { testPushedBaseImage(t, there) })
+	}
+}
+
+func testPushedBaseImage(t *testing.T, there bool) {
 	l := newLab(t)
 	log := slog.New(slog.DiscardHandler)
 	flags, listener, options := l.listen(log)
@@ -108,8 +114,14 @@ func TestPushedBaseImage(t *testing.T) {
 	image := host + "/os/base:12"
 	move := l.standsOn(image)
 	l.write("lab-layers.yaml", "version: 1\nlayers:\n  - {name: base, kind: base, context: images/base}\n")
-	move()
-	l.pushed()
+	want := agent.Failed
+	if there {
+		move()
+		want = agent.Succeeded
+	}
+	if v := l.push("refs/heads/main"); v.State != want {
+		t.Fatalf("the run before %s: %s", v.State, v.Reason)
+	}
 	speak()
 	ended := make(chan agent.Verdict, 1)
 	l.agent.Progress = l.agent.Progress.And(agent.Progress{End: func(_ agent.Run, v agent.Verdict) { ended <- v }})

@@ -1,0 +1,1 @@
+update runs set hold = gen_random_uuid(), doubted = 1 where state = 'building';
