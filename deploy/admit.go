@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -62,15 +61,10 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason stri
 	if len(gates) == 0 {
 		return "", time.Time{}, nil
 	}
-	pod := &corev1.Pod{ObjectMeta: f.workload.template.ObjectMeta, Spec: f.workload.template.Spec}
-	nodes := slices.DeleteFunc(listed[*corev1.Node](l.cluster.nodes), func(n *corev1.Node) bool { return !mayRun(pod, n) })
-	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
+	nodes := f.workload.eligible(listed[*corev1.Node](l.cluster.nodes))
 	for _, gate := range gates {
 		for _, i := range f.last.Images {
-			v := gate.Check(ctx, Candidate{
-				Environment: f.workload.Environment, Container: i.Container, Layer: i.Layer, Image: i.To,
-				Template: f.workload.template, Annotations: f.workload.annotations,
-			}, nodes)
+			v := gate.Check(ctx, f.workload.candidate(i.Container, i.Layer, i.To), nodes)
 			switch v.Answer {
 			case Refuse:
 				return oneLine(v.Reason), v.Until, nil

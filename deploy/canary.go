@@ -144,7 +144,7 @@ func (l *leader) member(ctx context.Context, e Environment) (*member, error) {
 	if a == nil || fault != nil || a.canary == "false" {
 		return nil, nil
 	}
-	url, known := l.repository(a)
+	url, known := a.url(l.Repositories)
 	found := l.book.entry(e)
 	if !known || found.pin != nil {
 		return nil, nil

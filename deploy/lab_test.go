@@ -180,6 +180,7 @@ type workload struct {
 	gpus        int64
 	annotations map[string]string
 	untracked   bool
+	room        string // label of the nodes that it may run on; empty is any
 }
 
 func (l *lab) meta(w workload) metav1.ObjectMeta {
@@ -201,10 +202,15 @@ func (w workload) template(restart corev1.RestartPolicy) corev1.PodTemplateSpec 
 		list := corev1.ResourceList{clustertest.GPUResource: *resource.NewQuantity(w.gpus, resource.DecimalSI)}
 		c.Resources = corev1.ResourceRequirements{Requests: list, Limits: list}
 	}
+	var nodes map[string]string
+	if w.room != "" {
+		nodes = map[string]string{"room": w.room}
+	}
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": w.name}},
 		Spec: corev1.PodSpec{
-			Containers: []corev1.Container{c, {Name: "sidecar", Image: "registry.example/proxy:1"}}, RestartPolicy: restart,
+			NodeSelector: nodes,
+			Containers:   []corev1.Container{c, {Name: "sidecar", Image: "registry.example/proxy:1"}}, RestartPolicy: restart,
 			TerminationGracePeriodSeconds: new(int64(0)),
 		},
 	}

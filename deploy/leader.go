@@ -55,7 +55,7 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	if adoption == nil {
 		return 0, l.gone(ctx, e, "the workload is not an environment any more")
 	}
-	url, known := l.repository(adoption)
+	url, known := adoption.url(l.Repositories)
 	if fault == nil && !known {
 		fault = fmt.Errorf("%s is %q: take one of %s", RepositoryAnnotation, adoption.repository, strings.Join(slices.Sorted(maps.Keys(l.Repositories)), ", "))
 	}
@@ -102,13 +102,13 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	return time.Second, nil
 }
 
-// repository finds the URL of an adoption's repository.
-func (l *leader) repository(a *adoption) (url string, known bool) {
-	if url, known = l.Repositories[a.repository]; known {
+// url finds the URL of an adoption's repository, among URLs by their names.
+func (a *adoption) url(repositories map[string]string) (url string, known bool) {
+	if url, known = repositories[a.repository]; known {
 		return url, true
 	}
-	if a.repository == "" && len(l.Repositories) == 1 {
-		for _, url := range l.Repositories {
+	if a.repository == "" && len(repositories) == 1 {
+		for _, url := range repositories {
 			return url, true
 		}
 	}

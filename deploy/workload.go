@@ -46,6 +46,8 @@ type workload struct {
 	uid         string
 	generation  int64
 	annotations map[string]string
+	// owner is the kind of what made the workload; empty if nothing did.
+	owner string
 	// owned are the containers whose images we have set.
 	owned    map[string]bool
 	template *corev1.PodTemplateSpec
@@ -96,9 +98,13 @@ func view(obj any) *workload {
 }
 
 func newWorkload(kind Kind, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) *workload {
+	owner := ""
+	if by := metav1.GetControllerOf(meta); by != nil {
+		owner = by.Kind
+	}
 	return &workload{
-		Environment: Environment{meta.Namespace, kind, meta.Name},
-		uid:         string(meta.UID), generation: meta.Generation, annotations: meta.Annotations, template: template,
+		Environment: Environment{meta.Namespace, kind, meta.Name}, owner: owner,
+		uid: string(meta.UID), generation: meta.Generation, annotations: meta.Annotations, template: template,
 		replicas: 1, deadline: defaultDeadline, owned: owned(meta.ManagedFields),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -106,6 +108,19 @@ func TestEnvironment(t *testing.T) {
 	if len(service.Spec.Ports) != 1 || service.Spec.Ports[0].Port != 8888 || budget.Spec.MaxUnavailable.IntValue() != 1 {
 		t.Errorf("the Service is %+v, the budget %+v", service.Spec, budget.Spec)
 	}
+
+	outlook := deploy.Outlook{
+		Client: l.Client, Registry: registry, Namespaces: []string{l.ns}, Now: time.Now,
+		Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Images: l.store, Now: time.Now},
+	}
+	l.await("the outlook", func(ctx context.Context) error {
+		merge := deploy.Merge{Repository: labURL, Into: mainRef, Images: map[layers.Name]string{"bert": "bert@" + clustertest.Runs.Digest(2)}}
+		all, err := outlook.Touched(ctx, merge)
+		if err != nil || len(all) != 1 || all[0].Owner != "LabEnvironment" || all[0].Environment.Name != "bert" || all[0].Verdict != deploy.Allow {
+			return fmt.Errorf("a merge would roll %+v: %w", all, err)
+		}
+		return nil
+	})
 
 	// The spec moves and the image stays; what has no port needs no Service.
 	e.Spec.Replicas, e.Spec.Container.Ports, e.Spec.Rollout.Strategy = new(int32(3)), nil, "Recreate"
