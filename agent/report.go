@@ -28,6 +28,8 @@ type Report struct {
 type ReportedLayer struct {
 	Name layers.Name
 	Kind layers.Kind
+	// Key is empty for a layer that has none at the commit.
+	Key layers.Key
 	// Step is what is to be done about it.
 	Step layers.Step
 	// State is what became of it; empty before the run ends.
@@ -82,7 +84,7 @@ func (r Report) Failed() *ReportedLayer {
 func planned(plan *layers.Plan) (all []ReportedLayer) {
 	for _, l := range plan.Layers {
 		if l.Step != layers.Absent {
-			all = append(all, ReportedLayer{Name: l.Name, Kind: l.Kind, Step: l.Step, Reasons: l.Reasons})
+			all = append(all, ReportedLayer{Name: l.Name, Kind: l.Kind, Key: l.Key, Step: l.Step, Reasons: l.Reasons})
 		}
 	}
 	return all

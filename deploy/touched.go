@@ -46,6 +46,9 @@ type Touched struct {
 	From time.Time `json:"from,omitzero"`
 }
 
+// Kind is what people know the environment as.
+func (t Touched) Kind() string { return cmp.Or(t.Owner, string(t.Environment.Kind)) }
+
 // gravity orders answers.
 var gravity = map[Answer]int{Allow: 1, Warn: 2, Unknown: 3, Refuse: 4}
 

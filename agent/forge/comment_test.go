@@ -2,8 +2,6 @@ package forge
 
 import (
 	"flag"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,20 +26,7 @@ func TestComment(t *testing.T) {
 		"superseded": overtaken, "configuration": configuration,
 	}
 	for name, r := range cases {
-		file := filepath.Join("testdata", name+".md")
-		got := comment(r, "https://labs.example/runs/42")
-		if *update {
-			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != string(want) {
-			t.Errorf("%s:\n%s\nwant\n%s", name, got, want)
-		}
+		wantText(t, name, comment(r, "https://labs.example/runs/42"))
 	}
 }
 

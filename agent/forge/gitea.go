@@ -36,7 +36,7 @@ func (g *gitea) Status(ctx context.Context, p Project, s Status) error {
 	return err
 }
 
-func (g *gitea) Changes(ctx context.Context, p Project, branch string) (changes []int64, err error) {
+func (g *gitea) Changes(ctx context.Context, p Project, branch string) (changes []Change, err error) {
 	found, err := list[struct {
 		Number int64 `json:"number"`
 		Head   struct {
@@ -44,12 +44,13 @@ func (g *gitea) Changes(ctx context.Context, p Project, branch string) (changes 
 			From int64  `json:"repo_id"`
 		} `json:"head"`
 		Base struct {
-			To int64 `json:"repo_id"`
+			Ref string `json:"ref"`
+			To  int64  `json:"repo_id"`
 		} `json:"base"`
 	}](ctx, &g.rest, giteaProject(p)+"/pulls", url.Values{"state": {"open"}}, "limit")
 	for _, pull := range found {
 		if pull.Head.Ref == branch && pull.Head.From == pull.Base.To {
-			changes = append(changes, pull.Number)
+			changes = append(changes, Change{pull.Number, branchRef(pull.Base.Ref)})
 		}
 	}
 	return changes, err

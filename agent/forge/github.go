@@ -46,7 +46,7 @@ func (g *github) Status(ctx context.Context, p Project, s Status) error {
 	return githubError(err)
 }
 
-func (g *github) Changes(ctx context.Context, p Project, branch string) (changes []int64, err error) {
+func (g *github) Changes(ctx context.Context, p Project, branch string) (changes []Change, err error) {
 	type side struct {
 		Ref  string `json:"ref"`
 		Repo user   `json:"repo"`
@@ -59,7 +59,7 @@ func (g *github) Changes(ctx context.Context, p Project, branch string) (changes
 	for _, pull := range pulls {
 		// A head that is not found is left out of the question by GitHub.
 		if pull.Head.Ref == branch && pull.Head.Repo.ID == pull.Base.Repo.ID {
-			changes = append(changes, pull.Number)
+			changes = append(changes, Change{pull.Number, branchRef(pull.Base.Ref)})
 		}
 	}
 	return changes, err

@@ -45,15 +45,16 @@ func (g *gitlab) Status(ctx context.Context, p Project, s Status) error {
 	return err
 }
 
-func (g *gitlab) Changes(ctx context.Context, p Project, branch string) (changes []int64, err error) {
+func (g *gitlab) Changes(ctx context.Context, p Project, branch string) (changes []Change, err error) {
 	found, err := list[struct {
-		Number int64 `json:"iid"`
-		From   int64 `json:"source_project_id"`
-		To     int64 `json:"target_project_id"`
+		Number int64  `json:"iid"`
+		From   int64  `json:"source_project_id"`
+		To     int64  `json:"target_project_id"`
+		Into   string `json:"target_branch"`
 	}](ctx, &g.rest, gitlabProject(p)+"/merge_requests", url.Values{"source_branch": {branch}, "state": {"opened"}}, "per_page")
 	for _, m := range found {
 		if m.From == m.To { // a fork may have a branch of the same name
-			changes = append(changes, m.Number)
+			changes = append(changes, Change{m.Number, branchRef(m.Into)})
 		}
 	}
 	return changes, err

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,7 +43,10 @@ type change struct {
 	branch string
 	fork   bool
 	closed bool
+	into   string // main if empty
 }
+
+func (c change) base() string { return cmp.Or(c.into, "main") }
 
 // remark is one comment.
 type remark struct {
@@ -256,7 +260,7 @@ func githubRoutes(s *standIn, mux *http.ServeMux) {
 				if c.fork {
 					from = 2
 				}
-				all = append(all, map[string]any{"number": c.number, "head": side{c.branch, repository{from}}, "base": side{"main", repository{1}}})
+				all = append(all, map[string]any{"number": c.number, "head": side{c.branch, repository{from}}, "base": side{c.base(), repository{1}}})
 			}
 		}
 		page(s, w, r, all)
@@ -321,7 +325,7 @@ func gitlabRoutes(s *standIn, mux *http.ServeMux) {
 				if c.fork {
 					from = 2
 				}
-				all = append(all, map[string]any{"id": 5000 + c.number, "iid": c.number, "source_branch": branch, "source_project_id": from, "target_project_id": 1})
+				all = append(all, map[string]any{"id": 5000 + c.number, "iid": c.number, "source_branch": branch, "source_project_id": from, "target_project_id": 1, "target_branch": c.base()})
 			}
 		}
 		page(s, w, r, all)
@@ -369,7 +373,7 @@ func giteaRoutes(s *standIn, mux *http.ServeMux) {
 					from = 2
 				}
 				all = append(all, map[string]any{
-					"number": c.number, "head": map[string]any{"ref": c.branch, "repo_id": from}, "base": map[string]any{"ref": "main", "repo_id": 1}})
+					"number": c.number, "head": map[string]any{"ref": c.branch, "repo_id": from}, "base": map[string]any{"ref": c.base(), "repo_id": 1}})
 			}
 		}
 		page(s, w, r, all)

@@ -38,14 +38,21 @@ type Status struct {
 	URL string
 }
 
+// Change is an open pull or merge request.
+type Change struct {
+	Number int64
+	// Into is the branch that it is for.
+	Into layers.Ref
+}
+
 // Forge is what this package needs of a forge. Its errors are [agent.Unheard]
 // where the forge answered with one.
 type Forge interface {
 	// Status sets the status of a commit in a context.
 	Status(context.Context, Project, Status) error
 	// Changes lists the open pull or merge requests that are to bring a branch
-	// of the project itself, by their numbers.
-	Changes(ctx context.Context, p Project, branch string) ([]int64, error)
+	// of the project itself.
+	Changes(ctx context.Context, p Project, branch string) ([]Change, error)
 	// Comments lists the ids of the comments on a change that begin with the
 	// mark, the oldest first.
 	Comments(ctx context.Context, p Project, change int64, mark string) ([]int64, error)
@@ -62,6 +69,8 @@ type Target struct {
 	Projects map[string]Project
 	// Link makes the URL that leads to a run; nil is none.
 	Link func(agent.Run) string
+	// Outlook is told of in comments; nil is none.
+	Outlook Outlook
 }
 
 // Name tells the target from others.
@@ -92,43 +101,46 @@ func (t *Target) Tell(ctx context.Context, r agent.Report) error {
 	if r.Next != 0 || !isBranch || r.Run.State == agent.Queued || r.Run.Idle() {
 		return nil
 	}
-	if err := t.comment(ctx, project, branch, comment(r, link)); err != nil {
+	if err := t.comment(ctx, project, branch, r, link); err != nil {
 		return fmt.Errorf("comment in %s: %w", project, err)
 	}
 	return nil
 }
 
 // comment keeps one comment on each open change of a branch.
-func (t *Target) comment(ctx context.Context, p Project, branch, body string) error {
+func (t *Target) comment(ctx context.Context, p Project, branch string, r agent.Report, link string) error {
 	changes, err := t.Forge.Changes(ctx, p, branch)
 	if err != nil {
 		return err
 	}
+	bodies := map[layers.Ref]string{}
 	for _, change := range changes {
-		ids, err := t.Forge.Comments(ctx, p, change, mark)
-		if err != nil {
-			return err
+		body, ok := bodies[change.Into]
+		if !ok {
+			body = comment(r, link) + t.outlook(ctx, r, change.Into)
+			bodies[change.Into] = body
 		}
-		written := false
-		for _, id := range ids {
-			err := t.Forge.Comment(ctx, p, change, id, body)
-			if foreign(err) {
-				continue // somebody else's, who copied the mark
-			}
-			if err != nil {
-				return err
-			}
-			written = true
-			break
-		}
-		if written {
-			continue
-		}
-		if err := t.Forge.Comment(ctx, p, change, 0, body); err != nil {
+		if err := t.keep(ctx, p, change.Number, body); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// keep has our comment on a change say something.
+func (t *Target) keep(ctx context.Context, p Project, change int64, body string) error {
+	ids, err := t.Forge.Comments(ctx, p, change, mark)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		err := t.Forge.Comment(ctx, p, change, id, body)
+		if foreign(err) {
+			continue // somebody else's, who copied the mark
+		}
+		return err
+	}
+	return t.Forge.Comment(ctx, p, change, 0, body)
 }
 
 // foreign reports whether a comment cannot be changed because it is not ours, or

@@ -71,8 +71,8 @@ func TestTell(t *testing.T) {
 	eachForge(t, func(t *testing.T, s *standIn, target *Target, states map[State]string) {
 		target.Link = func(agent.Run) string { return "https://labs.example/runs/42" }
 		s.changes = []change{
-			{1, "other", false, false}, {2, "feature/bert", true, false}, {3, "feature/bert", false, true},
-			{4, "main", false, false}, {5, "feature/bert", false, false}, {6, "feature/bert", false, false},
+			{number: 1, branch: "other"}, {number: 2, branch: "feature/bert", fork: true}, {number: 3, branch: "feature/bert", closed: true},
+			{number: 4, branch: "main"}, {number: 5, branch: "feature/bert"}, {number: 6, branch: "feature/bert"},
 		}
 		copied := &remark{id: 90, change: 5, author: 66, body: mark + "\nall is well"}
 		s.comments = []*remark{copied, {id: 91, change: 5, author: 66, body: "nice"}, {id: 92, change: 5, author: 67, body: "x " + mark}}
@@ -158,7 +158,7 @@ func TestStates(t *testing.T) {
 // came later.
 func TestLaterRuns(t *testing.T) {
 	eachForge(t, func(t *testing.T, s *standIn, target *Target, _ map[State]string) {
-		s.changes = []change{{5, "feature/bert", false, false}}
+		s.changes = []change{{number: 5, branch: "feature/bert"}}
 		r := report(agent.Failed)
 		r.Next = 43
 		tell(t, target, r)

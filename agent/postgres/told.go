@@ -105,7 +105,7 @@ func (s *Store) reported(ctx context.Context, run agent.Run) ([]agent.ReportedLa
 	return read(ctx, s, func(row pgx.CollectableRow) (l agent.ReportedLayer, err error) {
 		var failed *string
 		var failure agent.Failure
-		err = row.Scan(&l.Name, &l.Kind, &l.State, &l.Reasons, &l.Seconds, &l.Own, &l.Image,
+		err = row.Scan(&l.Name, &l.Kind, &l.Key, &l.State, &l.Reasons, &l.Seconds, &l.Own, &l.Image,
 			&failed, &failure.File, &failure.Line, &failure.Instruction, &failure.Tail)
 		if failed != nil {
 			failure.Text = *failed
@@ -116,7 +116,7 @@ func (s *Store) reported(ctx context.Context, run agent.Run) ([]agent.ReportedLa
 			l.Step = layers.Reuse
 		}
 		return l, err
-	}, `select l.layer, coalesce(l.kind, ''), l.state, l.reasons, l.seconds,
+	}, `select l.layer, coalesce(l.kind, ''), coalesce(l.key, ''), l.state, l.reasons, l.seconds,
 			coalesce((select sum(size) from image_blobs where image = i.id and own), 0)::bigint, coalesce(i.repository || '@' || i.digest, ''),
 			l.error, coalesce(l.error_file, ''), coalesce(l.error_line, 0), coalesce(l.error_instruction, ''), l.error_tail
 		from run_layers l left join images i on i.id = l.image

@@ -219,7 +219,11 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 			return err
 		}
 	}
-	herald, err := f.telling.herald(a, s.store, log)
+	outlook, err := f.deploying.outlook(s.store, s.found.Registry, named, log)
+	if err != nil {
+		return err
+	}
+	herald, err := f.telling.herald(a, s.store, outlook, log)
 	if err != nil {
 		return err
 	}

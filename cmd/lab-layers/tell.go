@@ -142,9 +142,10 @@ func (f *tellFlags) link() (func(agent.Run) string, error) {
 	return func(run agent.Run) string { return u.JoinPath("api/v1/runs", fmt.Sprint(run.ID)).String() }, nil
 }
 
-// herald tells of an agent's runs, and has the agent's progress told to it; nil
-// if nobody is to be told.
-func (f *tellFlags) herald(a *agent.Agent, records agent.Tellings, log *slog.Logger) (*agent.Herald, error) {
+// herald tells of an agent's runs and, where there is a cluster, of what their
+// merges would roll, and has the agent's progress told to it; nil if nobody is to
+// be told.
+func (f *tellFlags) herald(a *agent.Agent, records agent.Tellings, outlook *mergeOutlook, log *slog.Logger) (*agent.Herald, error) {
 	var urls []string
 	for _, source := range a.Sources {
 		urls = append(urls, source.URL())
@@ -152,6 +153,11 @@ func (f *tellFlags) herald(a *agent.Agent, records agent.Tellings, log *slog.Log
 	targets, err := f.targets(urls)
 	if err != nil || len(targets) == 0 {
 		return nil, err
+	}
+	for _, target := range targets {
+		if told, ok := target.(*forge.Target); ok && outlook != nil {
+			told.Outlook = outlook
+		}
 	}
 	h := &agent.Herald{Records: records, Targets: targets, Repositories: urls, Patience: tellPatience, Log: log}
 	a.Progress = a.Progress.And(h.Progress())

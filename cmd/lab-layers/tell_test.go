@@ -25,8 +25,8 @@ type said struct {
 	body map[string]any
 }
 
-// forgejo serves a lab's repository, with one open change, and passes on what
-// it is told.
+// forgejo serves a lab's repository, with one open change, passes on what it is
+// told, and has the agent watch it.
 func (l *lab) forgejo() (url string, told chan said) {
 	l.Helper()
 	told = make(chan said, 100)
@@ -64,34 +64,33 @@ func (l *lab) forgejo() (url string, told chan said) {
 	mux.Handle("PATCH "+api+"/issues/comments/9", hear("{}"))
 	server := httptest.NewServer(mux)
 	l.Cleanup(server.Close)
+	mirror, err := git.Open(l.Context(), filepath.Join(filepath.Dir(l.remote), "http"), git.Remote{URL: server.URL + "/uni/lab.git"}, git.Limits{})
+	l.check(err)
+	l.agent.Sources = []agent.Source{mirror}
 	return server.URL, told
 }
 
-// TestForgeIsTold follows pushes of a lab on a forge to what the forge shows.
-func TestForgeIsTold(t *testing.T) {
-	l := newLab(t)
-	url, told := l.forgejo()
-	mirror, err := git.Open(t.Context(), filepath.Join(filepath.Dir(l.remote), "http"), git.Remote{URL: url + "/uni/lab.git"}, git.Limits{})
-	l.check(err)
-	l.agent.Sources = []agent.Source{mirror}
-	token := filepath.Join(t.TempDir(), "token")
+// herald has a forge and a webhook told of the ends of runs. hear takes n things
+// that they are told, by their kinds.
+func (l *lab) herald(url string, told chan said, outlook *mergeOutlook) (hear func(n int) map[string]said) {
+	l.Helper()
+	token := filepath.Join(l.TempDir(), "token")
 	l.check(os.WriteFile(token, []byte("a-token\n"), 0o600))
 	flags := tellFlags{forge: "gitea", forgeURL: url, tokenFile: token, publicURL: "https://labs.example", notify: []string{url + "/notify"}}
-	herald, err := flags.herald(l.agent, l.store, slog.New(slog.DiscardHandler))
+	herald, err := flags.herald(l.agent, l.store, outlook, slog.New(slog.DiscardHandler))
 	l.check(err)
-	herald.Patience = 1 << 40 // only ends are told
-	ctx, cancel := context.WithCancel(t.Context())
+	herald.Patience = 1 << 40
+	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		herald.Serve(ctx)
 	}()
-	defer func() {
+	l.Cleanup(func() {
 		cancel()
 		<-served
-	}()
-	// hear takes n things, by their kinds.
-	hear := func(n int) map[string]said {
+	})
+	return func(n int) map[string]said {
 		all := map[string]said{}
 		for range n {
 			s := <-told
@@ -100,6 +99,13 @@ func TestForgeIsTold(t *testing.T) {
 		}
 		return all
 	}
+}
+
+// TestForgeIsTold follows pushes of a lab on a forge to what the forge shows.
+func TestForgeIsTold(t *testing.T) {
+	l := newLab(t)
+	url, told := l.forgejo()
+	hear := l.herald(url, told, nil)
 
 	l.pushed()
 	all := hear(2)
