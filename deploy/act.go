@@ -212,8 +212,13 @@ func (l *leader) tidy(ctx context.Context, f *facts) error {
 
 // observe records where an environment stands, if that is news.
 func (l *leader) observe(ctx context.Context, s Standing) error {
-	if was := l.book.entry(s.Environment).standing; was != nil && reflect.DeepEqual(*was, s) {
-		return nil
+	if was := l.book.entry(s.Environment).standing; was != nil {
+		if s.Commit == "" && was.UID == s.UID && slices.Equal(was.Images, s.Images) {
+			s.Commit = was.Commit // it still runs that, whatever it waits for
+		}
+		if reflect.DeepEqual(*was, s) {
+			return nil
+		}
 	}
 	if err := l.Store.Observe(ctx, s); err != nil {
 		l.Log.Warn("cannot record where an environment stands", "environment", s.Environment, "error", err)

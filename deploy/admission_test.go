@@ -20,7 +20,8 @@ func TestRefusedByAdmission(t *testing.T) {
 	l.AddNode(t, clustertest.Node{Name: "admission"})
 	e := l.deployment(workload{name: "unet", layer: "unet", image: ref("unet", runs(0)), replicas: 1})
 	l.start(l.engine())
-	l.await(e, deploy.Healthy, l.push("unet", runs(1)))
+	first := l.push("unet", runs(1))
+	l.await(e, deploy.Healthy, first)
 	policies := l.Client.AdmissionregistrationV1()
 	here, resources := l.here("deployments", "apps")
 	_, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), &admission.ValidatingAdmissionPolicy{
@@ -50,7 +51,7 @@ func TestRefusedByAdmission(t *testing.T) {
 	})
 
 	second := l.push("unet", runs(2))
-	has(t, l.await(e, deploy.Pending, "").Reason, "images need a signature")
+	has(t, l.await(e, deploy.Pending, first).Reason, "images need a signature")
 	unbind()
 	l.await(e, deploy.Healthy, second)
 }
