@@ -40,6 +40,7 @@ var _ deploy.Gate = (*Smoke)(nil)
 
 // smokeTest is one that was begun.
 type smokeTest struct {
+	of      string    // environment and container
 	over    time.Time // at the latest
 	trouble string    // that its pod last had
 }
@@ -68,7 +69,8 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 	}
 	name := jobName(c, command)
 	key := c.Environment.Namespace + "/" + name
-	test, verdict := g.begin(key, timeout)
+	test, verdict, overtaken := g.begin(key, c.Environment.String()+"/"+c.Container, timeout)
+	g.remove(ctx, overtaken)
 	if test == nil {
 		return verdict
 	}
@@ -86,29 +88,46 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 }
 
 // begin counts a test among those that run. It is nil, and there is a verdict, for
-// one that has ended, or that has to wait for others to end.
-func (g *Smoke) begin(key string, timeout time.Duration) (*smokeTest, deploy.Verdict) {
+// one that has ended, or that has to wait for others to end. Tests of the same
+// container's earlier images are overtaken: nobody waits for them any more.
+func (g *Smoke) begin(key, of string, timeout time.Duration) (_ *smokeTest, _ deploy.Verdict, overtaken []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for other, t := range g.running {
+		if t.of == of && other != key {
+			overtaken = append(overtaken, other)
+			delete(g.running, other)
+		}
+	}
 	if v, ok := g.ended[key]; ok {
-		return nil, v
+		return nil, v, overtaken
 	}
 	now := g.Now()
 	maps.DeleteFunc(g.running, func(_ string, t *smokeTest) bool { return t.over.Before(now) })
 	if t, ok := g.running[key]; ok {
-		return t, deploy.Verdict{}
+		return t, deploy.Verdict{}, overtaken
 	}
 	if len(g.running) >= g.Parallel {
 		v := refuse("the smoke test waits for others: %d run at once", g.Parallel)
 		v.Until = now.Add(lookAgain)
-		return nil, v
+		return nil, v, overtaken
 	}
 	if g.running == nil {
 		g.running = map[string]*smokeTest{}
 	}
-	t := &smokeTest{over: now.Add(2 * timeout)} // once with a GPU, and once without
+	t := &smokeTest{of: of, over: now.Add(2 * timeout)} // once with a GPU, and once without
 	g.running[key] = t
-	return t, deploy.Verdict{}
+	return t, deploy.Verdict{}, overtaken
+}
+
+// remove takes the Jobs of tests off the cluster, which would else take GPUs
+// until their time is over, as one does that cannot be removed now.
+func (g *Smoke) remove(ctx context.Context, keys []string) {
+	for _, key := range keys {
+		namespace, name, _ := strings.Cut(key, "/")
+		now := metav1.DeletePropagationBackground
+		_ = g.Client.BatchV1().Jobs(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &now})
+	}
 }
 
 func (g *Smoke) end(key string, v deploy.Verdict) {

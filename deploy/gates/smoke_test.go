@@ -142,6 +142,14 @@ func TestSmokeTestsAtOnce(t *testing.T) {
 	if v := g.Check(t.Context(), c, nil); v.Reason != "the smoke test waits for others: 2 run at once" || v.Until.IsZero() {
 		t.Errorf("%+v", v)
 	}
+	// A newer image of an environment takes the place of the one before.
+	newer := smoked(ns, "a", clustertest.Runs, "")
+	await(t, g, newer, "the smoke test passed")
+	list, err := k.Client.BatchV1().Jobs(ns).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(list.Items) != 2 {
+		t.Errorf("there are %d jobs, %v", len(list.Items), err)
+	}
+	await(t, g, smoked(ns, "a", clustertest.Unready, ""), "the smoke test runs")
 	now.forward(2*defaultTimeout + time.Second) // whatever became of them
 	await(t, g, c, "the smoke test passed")
 }
