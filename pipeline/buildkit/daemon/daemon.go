@@ -111,7 +111,7 @@ func start(ctx context.Context, o Options) (*Daemon, error) {
 	if err := os.MkdirAll(o.Root, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := takeLock(ctx, filepath.Join(o.Root, "daemon.lock"))
+	lock, err := takeLock(ctx, filepath.Join(o.Root, lockFile))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Root, err)
 	}
@@ -217,6 +217,12 @@ func (d *Daemon) Stop(ctx context.Context) {
 		d.process.Kill()
 	}
 	sweepCgroups(d.options.cgroup())
+	// A step that is cancelled may leave its bundle, too. Without the lock the
+	// directory is another daemon's already.
+	if lock, err := takeLock(ctx, filepath.Join(d.options.Root, lockFile)); err == nil {
+		sweepBundles(d.options.Root)
+		lock.Close()
+	}
 }
 
 // find returns the path of the buildkitd to run, and checks for what it needs.

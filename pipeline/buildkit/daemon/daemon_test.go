@@ -322,7 +322,13 @@ func TestKillLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(temp); err == nil {
 		t.Errorf("%s is left", temp)
 	}
+	if err := os.MkdirAll(filepath.Join(dir, "runc-overlayfs", "executor", "cancelled", "rootfs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	d.Stop(t.Context())
+	if left := bundles(); len(left) > 0 {
+		t.Errorf("%v are left", left)
+	}
 	if left, _ := filepath.Glob("/sys/fs/cgroup/*/" + d.options.cgroup()); len(left) > 0 {
 		t.Errorf("control groups %v are left", left)
 	}

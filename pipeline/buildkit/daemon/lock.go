@@ -8,6 +8,9 @@ import (
 	"github.com/lab-layers/lab-layers/pipeline/child"
 )
 
+// lockFile is in the root directory.
+const lockFile = "daemon.lock"
+
 // lockLimit is how long a killed agent's daemon is given to be gone.
 const lockLimit = 3 * time.Second
 
