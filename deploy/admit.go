@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,14 +28,39 @@ func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time
 			l.letOthers(f, until)
 			return reason, until, nil
 		}
-		for _, remark := range append(remarks, more...) {
-			l.Log.Warn("a gate has something to remark", "environment", f.workload.Environment, "rollout", f.last.ID, "remark", remark)
+		if err := l.remark(ctx, f, append(remarks, more...)...); err != nil {
+			return "", time.Time{}, err
+		}
+	} else if f.resumed && f.last.State == Held && f.last.Remark == "" {
+		if err := l.remark(ctx, f, "resumed while held: "+f.last.Reason); err != nil {
+			return "", time.Time{}, err
 		}
 	}
 	if !f.workload.lasting() || l.turns.take(f.workload.Environment) {
 		return "", time.Time{}, nil
 	}
 	return fmt.Sprintf("waits for its turn: %d rollouts go on at once", l.Parallel), time.Time{}, nil
+}
+
+// remark records what gates have to say of a rollout that they let begin: before
+// it does, so that it is known of every one that did.
+func (l *leader) remark(ctx context.Context, f *facts, remarks ...string) error {
+	said := oneLine(strings.Join(remarks, "; "))
+	if said == f.last.Remark {
+		return nil
+	}
+	if said != "" {
+		l.Log.Warn("a gate has something to remark", "environment", f.workload.Environment, "rollout", f.last.ID, "remark", said)
+	}
+	r := *f.last
+	r.Remark = said
+	now, err := l.Store.Advance(ctx, r, r.State, r.Reason)
+	if err != nil {
+		return fmt.Errorf("record a remark: %w", err)
+	}
+	f.last = &now
+	l.book.setLast(now)
+	return nil
 }
 
 // lasting reports whether a rollout takes its own time, and not that of people

@@ -31,10 +31,11 @@ func (l *lab) annotate(e deploy.Environment, annotation, value string) {
 }
 
 // TestDriverGate holds a rollout whose image no driver of its node can run, and
-// lets it go on once the driver is upgraded.
+// lets it go on once the driver is upgraded. Of those that go on before, what the
+// gate had to say is recorded.
 func TestDriverGate(t *testing.T) {
 	l := newLab(t)
-	old := clustertest.GPU{Product: "NVIDIA-RTX-A6000", Count: 2, MemoryMiB: 49140, Compute: "8.6", Driver: "550.54.14", CUDA: "12.4"}
+	old := clustertest.GPU{Product: "NVIDIA-RTX-A6000", Count: 4, MemoryMiB: 49140, Compute: "8.6", Driver: "550.54.14", CUDA: "12.4"}
 	l.AddNode(t, clustertest.Node{Name: "gated-gpu", GPU: old})
 	l.AddNode(t, clustertest.Node{Name: "gated-cpu"})
 	wheel := "wheel: opt/conda/lib/python3.12/site-packages/torch-2.9.0+cu130.dist-info/METADATA"
@@ -45,17 +46,30 @@ func TestDriverGate(t *testing.T) {
 	}}
 	e := l.deployment(workload{name: "resnet50", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1})
 	without := l.deployment(workload{name: "reader", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1})
+	lenient := l.deployment(workload{name: "lenient", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1, annotations: map[string]string{gates.PolicyAnnotation: "warn"}})
+	insisted := l.deployment(workload{name: "insisted", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1})
 	l.start(l.engine(gated(l)))
 	commit := l.push("resnet50", runs(1))
 	held := l.await(e, deploy.Held, "")
-	if want := "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); node gated-gpu has 550.54.14; pin cu126 or upgrade"; held.Reason != want {
-		t.Errorf("%s\nwant %s", held.Reason, want)
+	const want = "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); node gated-gpu has 550.54.14; pin cu126 or upgrade"
+	if held.Reason != want || held.Rollout.Remark != "" {
+		t.Errorf("%s, remark %q\nwant %s", held.Reason, held.Rollout.Remark, want)
 	}
-	l.await(without, deploy.Healthy, commit) // it asks for no GPU
+	l.await(insisted, deploy.Held, "")
+	_, err := l.store.Resume(t.Context(), insisted)
+	l.check(err)
+	for e, remark := range map[deploy.Environment]string{lenient: want, insisted: "resumed while held: " + want} {
+		if r := l.await(e, deploy.Healthy, commit).Rollout; r.Remark != remark {
+			t.Errorf("%s: %q, want %q", e, r.Remark, remark)
+		}
+	}
+	if r := l.await(without, deploy.Healthy, commit).Rollout; r.Remark != "" { // it asks for no GPU
+		t.Errorf("%s: %q", without, r.Remark)
+	}
 	if got := l.image(e); got != "registry.example/lab/resnet50:old" {
 		t.Errorf("it has %s", got)
 	}
-	_, err := l.Client.CoreV1().Nodes().Patch(t.Context(), "gated-gpu", types.MergePatchType, []byte(`{"metadata":{"labels":{
+	_, err = l.Client.CoreV1().Nodes().Patch(t.Context(), "gated-gpu", types.MergePatchType, []byte(`{"metadata":{"labels":{
 		"nvidia.com/cuda.driver-version.full":"580.95.05","nvidia.com/cuda.driver-version.major":"580","nvidia.com/cuda.driver-version.minor":"95","nvidia.com/cuda.driver-version.revision":"05",
 		"nvidia.com/cuda.runtime-version.full":"13.0","nvidia.com/cuda.runtime-version.major":"13","nvidia.com/cuda.runtime-version.minor":"0"}}}`), metav1.PatchOptions{})
 	l.check(err)

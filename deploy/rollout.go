@@ -45,7 +45,10 @@ type Rollout struct {
 	Images []Image `json:"images"`
 	State  State   `json:"state"`
 	// Reason is why it stands so, in one line.
-	Reason string    `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Remark is what gates warned of, or could not know, as they let it begin; in
+	// one line.
+	Remark string    `json:"remark,omitempty"`
 	Queued time.Time `json:"queued"`
 	// Started is when the workload was given the images; zero before.
 	Started  time.Time `json:"started,omitzero"`

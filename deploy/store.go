@@ -36,7 +36,8 @@ type Store interface {
 	// it. The environment's wish to be resumed is fulfilled.
 	Begin(ctx context.Context, r Rollout) (Rollout, error)
 	// Advance records that a rollout goes from the state it is in to another,
-	// or has another reason. The error is ErrMoved if it is in another state.
+	// or has another reason or remark. The error is ErrMoved if it is in another
+	// state.
 	Advance(ctx context.Context, r Rollout, to State, reason string) (Rollout, error)
 	// Observe records where an environment stands.
 	Observe(ctx context.Context, s Standing) error

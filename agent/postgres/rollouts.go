@@ -14,13 +14,13 @@ import (
 // rolloutColumns is what [scanRollout] reads, of rollouts r, environments e and
 // repositories g.
 const rolloutColumns = `r.id, e.namespace, e.kind, e.name, r.uid, g.url, r.ref, coalesce(r.commit, ''), coalesce(r.run, 0),
-	r.pinned, r.images, r.state, r.reason, r.queued, r.started, r.finished`
+	r.pinned, r.images, r.state, r.reason, r.remark, r.queued, r.started, r.finished`
 
 func scanRollout(row pgx.CollectableRow) (r deploy.Rollout, err error) {
 	var ref string
 	var started, finished *time.Time
 	err = row.Scan(&r.ID, &r.Environment.Namespace, &r.Environment.Kind, &r.Environment.Name, &r.UID, &r.Repository, &ref, &r.Commit, &r.Run,
-		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Queued, &started, &finished)
+		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Remark, &r.Queued, &started, &finished)
 	r.Ref, r.Started, r.Finished = decodeRef(ref), orZero(started), orZero(finished)
 	return r, err
 }
@@ -84,17 +84,17 @@ func overtaken(by deploy.Rollout) string {
 }
 
 // Advance records that a rollout goes from the state that it is in to another,
-// or has another reason. The error wraps [deploy.ErrMoved] if it is in another
+// or has another reason or remark. The error wraps [deploy.ErrMoved] if it is in another
 // state.
 func (s *Store) Advance(ctx context.Context, r deploy.Rollout, to deploy.State, reason string) (deploy.Rollout, error) {
-	reason = cut(reason, maxShort)
+	reason, r.Remark = cut(reason, maxShort), cut(r.Remark, maxShort)
 	err := again(ctx, repeatable, func() error {
 		var started, finished *time.Time
-		err := s.pool.QueryRow(ctx, `update rollouts set state = $3, reason = $4,
+		err := s.pool.QueryRow(ctx, `update rollouts set state = $3, reason = $4, remark = $6,
 				started = coalesce(started, case when $3 not in ('pending', 'held', 'superseded') then now() end),
 				finished = case when $5 then now() end
 			where id = $1 and (state = $2 or state = $3) and (finished is null or state = $3) returning started, finished`,
-			r.ID, r.State, to, reason, to.Final()).Scan(&started, &finished)
+			r.ID, r.State, to, reason, to.Final(), r.Remark).Scan(&started, &finished)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return deploy.ErrMoved
 		}

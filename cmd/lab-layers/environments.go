@@ -19,7 +19,8 @@ func newEnvironments() *cobra.Command {
 		Short: "Show where each environment of the cluster stands, and why",
 		Long: `environments lists the workloads that an agent with --kubeconfig looks after: the
 images and the commit that each has, the state of its last rollout with the
-reason, what somebody set by hand, and who pinned it.`,
+reason, what a gate had to remark as it let that begin, what somebody set by hand,
+and who pinned it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, closeStore, err := flags.open(cmd.Context())
@@ -56,7 +57,25 @@ func environmentRow(e deploy.Listed) []string {
 	if e.Pinned != nil {
 		pinned = "by " + e.Pinned.By
 	}
-	return []string{e.Environment.String(), string(e.State), e.Track, e.Commit.Short(), strings.Join(images, ", "), pinned, cut(e.Reason, 100)}
+	return []string{e.Environment.String(), string(e.State), e.Track, e.Commit.Short(), strings.Join(images, ", "), pinned, cut(whyThere(e), 160)}
+}
+
+// whyThere is why an environment stands as it does. Of one that rolled although a
+// gate had something to remark that is told for as long as it has these images.
+func whyThere(e deploy.Listed) string {
+	if e.Reason == "" && e.Rollout != nil && e.Rollout.State == deploy.Healthy {
+		return remarked(*e.Rollout)
+	}
+	return e.Reason
+}
+
+// remarked is what gates had to say of a rollout that they let begin; empty if
+// nothing.
+func remarked(r deploy.Rollout) string {
+	if r.Remark == "" || r.Started.IsZero() {
+		return ""
+	}
+	return "rolled though " + r.Remark
 }
 
 // shortImage is a reference as a row has room for: its digest, or its tag.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -63,5 +64,33 @@ func TestMergeIsForetold(t *testing.T) {
 		if text := fmt.Sprint(hear(3)["issues"].body["body"]); !strings.Contains(text, want) {
 			t.Errorf("after %s the comment says\n%s\nwant\n%s", change, text, want)
 		}
+	}
+}
+
+// TestRemarks shows what gates had to say for as long as it is of the images that
+// an environment has, and has something worse go before it.
+func TestRemarks(t *testing.T) {
+	rolled := deploy.Rollout{State: deploy.Healthy, Remark: "unet: it is unknown which driver it needs", Started: time.Unix(1, 0)}
+	held, waits := rolled, rolled
+	held.State, held.Started = deploy.Held, time.Time{}
+	waits.State = deploy.Rolling
+	for _, c := range []struct {
+		rollout      *deploy.Rollout
+		reason, want string
+	}{
+		{&rolled, "", "rolled though unet: it is unknown which driver it needs"},
+		{&rolled, "1 of 2 available", "1 of 2 available"},
+		{&held, "frozen", "frozen"},
+		{&waits, "", ""},
+		{nil, "", ""},
+	} {
+		e := deploy.Listed{Standing: deploy.Standing{Reason: c.reason}, Rollout: c.rollout}
+		if row := environmentRow(e); row[len(row)-1] != c.want {
+			t.Errorf("%+v: %q, want %q", c.rollout, row[len(row)-1], c.want)
+		}
+	}
+	var b strings.Builder
+	if err := (environmentTrace{Rollouts: []deploy.Rollout{rolled, held}}).print(&b); err != nil || strings.Count(b.String(), "rolled though unet") != 1 {
+		t.Errorf("it is traced as %s, %v", b.String(), err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/lab-layers/lab-layers/agent/postgres"
@@ -72,6 +73,9 @@ func (t environmentTrace) print(w io.Writer) error {
 	if t.Reason != "" {
 		rows = append(rows, []string{"reason", t.Reason})
 	}
+	if t.Rollout != nil && t.Rollout.Remark != "" {
+		rows = append(rows, []string{"remark", t.Rollout.Remark})
+	}
 	if t.Pinned != nil {
 		rows = append(rows, []string{"pinned", fmt.Sprintf("by %s since %s", t.Pinned.By, t.Pinned.Since.Format(time.DateTime))})
 	}
@@ -89,7 +93,11 @@ func (t environmentTrace) print(w io.Writer) error {
 			for _, i := range r.Images {
 				images += fmt.Sprintf("%s %s → %s ", i.Layer, shortImage(i.From), shortImage(i.To))
 			}
-			rows = append(rows, []string{fmt.Sprintf("  %d", r.ID), r.Queued.Format(time.DateTime), string(r.State), r.Commit.Short(), images, cut(r.Reason, 80)})
+			why := r.Reason
+			if said := remarked(r); said != "" {
+				why = strings.TrimPrefix(why+"; "+said, "; ")
+			}
+			rows = append(rows, []string{fmt.Sprintf("  %d", r.ID), r.Queued.Format(time.DateTime), string(r.State), r.Commit.Short(), images, cut(why, 160)})
 		}
 		if err := table(w, rows...); err != nil {
 			return err
