@@ -53,7 +53,7 @@ func (o *Operator) makeEnvironments(m ctrl.Manager) error {
 		return err
 	}
 	return builder.ControllerManagedBy(m).Named("labenvironment").For(&api.LabEnvironment{}).
-		Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
+		Owns(&api.LabEnvironment{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
 		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(steady{r, o.Log, "LabEnvironment"})
@@ -68,7 +68,14 @@ func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctr
 		r.mu.Unlock()
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	d, err := r.make(ctx, &e)
+	if len(e.Spec.Students) > 0 {
+		there, problem := r.forStudents(ctx, &e)
+		if err := r.told(ctx, &e, together(&e, there, problem)); err != nil {
+			return ctrl.Result{}, err
+		}
+		return ctrl.Result{}, problem
+	}
+	d, problem := r.make(ctx, &e)
 	if d == nil {
 		d = &appsv1.Deployment{}
 	}
@@ -78,7 +85,14 @@ func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctr
 	if !known || listed.UID != string(d.UID) {
 		listed = deploy.Listed{Standing: deploy.Standing{State: deploy.Waiting}}
 	}
-	is := status(&e, d, listed, err)
+	if err := r.told(ctx, &e, status(&e, d, listed, problem)); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, problem
+}
+
+// told tells where an environment stands, if that is news.
+func (r *environments) told(ctx context.Context, e *api.LabEnvironment, is api.LabEnvironmentStatus) error {
 	for i := range is.Conditions {
 		is.Conditions[i].ObservedGeneration = e.Generation
 	}
@@ -87,15 +101,15 @@ func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctr
 		meta.SetStatusCondition(&conditions, c)
 	}
 	is.Conditions = conditions
-	if !equality.Semantic.DeepEqual(e.Status, is) {
-		was := e.DeepCopy()
-		told := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name}, Status: is}
-		if err := applyStatus(ctx, r.client, told); err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
-		}
-		r.tell(was, is)
+	if equality.Semantic.DeepEqual(e.Status, is) {
+		return nil
 	}
-	return ctrl.Result{}, err
+	told := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name}, Status: is}
+	if err := applyStatus(ctx, r.client, told); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	r.tell(e, is)
+	return nil
 }
 
 // make brings the objects of an environment about. It returns the Deployment as

@@ -46,14 +46,19 @@ func status(e *api.LabEnvironment, d *appsv1.Deployment, listed deploy.Listed, p
 			reason = "NameTaken"
 		}
 	}
+	s.Conditions = conditions(ready, progressing, degraded, reason, s.Reason)
+	return s
+}
+
+func conditions(ready, progressing, degraded bool, reason, message string) (all []metav1.Condition) {
 	for kind, is := range map[string]bool{api.Ready: ready, api.Progressing: progressing, api.Degraded: degraded} {
-		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: s.Reason}
+		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: message}
 		if is {
 			c.Status = metav1.ConditionTrue
 		}
-		s.Conditions = append(s.Conditions, c)
+		all = append(all, c)
 	}
-	return s
+	return all
 }
 
 // camel is a state as conditions write their reasons: RolledBack.

@@ -24,6 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.digest`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')",message="the name is that of a Service, too: small letters, digits and hyphens, 63 at the most, a letter first"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.students) || self.spec.students.all(s, self.metadata.name.size() + s.size() < 63)",message="its name, a hyphen and a student's are the name of the student's environment: 63 at the most"
 type LabEnvironment struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -33,6 +34,10 @@ type LabEnvironment struct {
 }
 
 // LabEnvironmentSpec is what is asked for.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.students) == has(oldSelf.students)",message="an environment stays one for all or one for each student: make another"
+// +kubebuilder:validation:XValidation:rule="!has(self.students) || !has(self.replicas) || self.replicas <= 1",message="each student has one pod: leave replicas out, or take 0 to stop all"
+// +kubebuilder:validation:XValidation:rule="!has(self.home) || has(self.students)",message="a home is a student's: name students"
 type LabEnvironmentSpec struct {
 	// Repository is the name that the agent knows it by; needed only where it
 	// watches several.
@@ -53,6 +58,19 @@ type LabEnvironmentSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	Replicas *int32 `json:"replicas,omitempty"`
+	// Students have an environment each: one of this kind by the name of this and
+	// theirs, with a pod and a Service. Its image follows by itself, so that each
+	// can be rolled back, held or drained alone.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=500
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`
+	Students []string `json:"students,omitempty"`
+	// Home is a volume of each student.
+	// +optional
+	Home *Home `json:"home,omitempty"`
 	// +optional
 	GPU *GPU `json:"gpu,omitempty"`
 	// +optional
@@ -61,6 +79,20 @@ type LabEnvironmentSpec struct {
 	Rollout Rollout `json:"rollout,omitempty"`
 	// +optional
 	Container Container `json:"container,omitempty"`
+}
+
+// Home is a volume that a claim is made for, by the name of the student's
+// environment. The claim is never deleted, nor changed once it is there.
+type Home struct {
+	// Size of a claim that is made.
+	Size resource.Quantity `json:"size"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	StorageClassName *string `json:"storageClassName,omitempty"`
+	// +kubebuilder:default="/home/student"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	MountPath string `json:"mountPath,omitempty"`
 }
 
 // GPU is what each pod asks for.
@@ -242,6 +274,9 @@ type LabEnvironmentStatus struct {
 	// Pinned is who keeps it at the image; empty if nobody does.
 	// +optional
 	Pinned string `json:"pinned,omitempty"`
+	// Environments are how many there are of students; 0 where it is one itself.
+	// +optional
+	Environments int32 `json:"environments,omitempty"`
 	// Available are the pods that serve.
 	Available int32 `json:"available"`
 	// Conditions are Ready, Progressing and Degraded.
