@@ -15,18 +15,32 @@ import (
 func newPlan() *cobra.Command {
 	var repo, config, from, to string
 	var explain bool
+	var cluster planCluster
 	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what a commit changes, layer by layer, and why",
 		Long: `plan compares two commits and says for every layer whether its image can be
 reused or must be built, and which input moved. It needs no network and no
-database: an image from outside counts by its reference.`,
+database: an image from outside counts by its reference.
+
+With --kubeconfig it also names the environments that follow the branch which the
+commit would be merged into and use a layer that would change. With --data-dir or
+--database-url, too, the images that an agent built of the commit are held against
+the nodes, as the gates do before a rollout. In JSON these are the keys "into" and
+"environments": [{"environment": {"namespace", "kind", "name"}, "owner",
+"repository", "layers", "gpus", "verdict": "allow|warn|unknown|refuse", "reason",
+"waits", "from"}], the gravest first; "verdict" is not there while nothing is
+built, "waits" says why it would not roll at once, and "from" when it would.`,
 		Example: `  lab-layers plan --explain                    the last commit
   lab-layers plan --from main --to feature/x   a branch, before it is merged
-  lab-layers plan --config lab-layers.yaml     with a file that is not committed`,
+  lab-layers plan --config lab-layers.yaml     with a file that is not committed
+  lab-layers plan --from main --to feature/x --kubeconfig ~/.kube/config`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cluster.check(cmd); err != nil {
+				return err
+			}
 			view, err := openView(cmd.Context(), repo, config)
 			if err != nil {
 				return err
@@ -35,10 +49,7 @@ database: an image from outside counts by its reference.`,
 			if err != nil {
 				return err
 			}
-			if output.json() {
-				return printJSON(cmd.OutOrStdout(), plan)
-			}
-			return printPlan(cmd.OutOrStdout(), plan, explain)
+			return cluster.show(cmd, view, plan, output.json(), explain)
 		},
 	}
 	cmd.Flags().StringVar(&repo, "repo", ".", "repository: a directory or a URL")
@@ -47,6 +58,7 @@ database: an image from outside counts by its reference.`,
 	cmd.Flags().StringVar(&to, "to", "HEAD", "revision to plan")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say every reason")
 	cmd.Flags().VarP(&output, "output", "o", "output format")
+	cluster.add(cmd)
 	return cmd
 }
 

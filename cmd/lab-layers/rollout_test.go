@@ -65,6 +65,24 @@ func TestRollout(t *testing.T) {
 
 	l.replace("experiments/unet/hparams.json", "{", "{ ")
 	l.git("commit", "-qam", "unet: a change")
+	planned := func(args ...string) string {
+		t.Helper()
+		return l.command("", p.binary, append([]string{"plan", "--repo", l.dir, "--kubeconfig", c.Kubeconfig, "--namespaces", ns}, args...)...)
+	}
+	const heading = "ENVIRONMENT      KIND        GPUS  LAYERS  DRIVER AND GPU  ROLLS     WHY"
+	if said := planned(); !strings.Contains(said, "\nmerging it into main rolls 1 environment\n"+heading) || !strings.Contains(said, "/unet  Deployment  0     unet    not built yet   on merge") {
+		t.Errorf("plan says %s", said)
+	}
+	if said := planned("--into", "exam"); !strings.HasSuffix(said, "\nmerging it into exam rolls no environment") {
+		t.Errorf("plan says %s", said)
+	}
+	l.git("push", "-q", "origin", "HEAD:refs/heads/feature/x")
+	agent.await(`msg="run ended".*ref=refs/heads/feature/x`)
+	var merge plannedMerge
+	l.check(json.Unmarshal([]byte(planned("-o", "json", "--database-url", m.database)), &merge))
+	if e := merge.Environments; merge.To != l.head() || merge.Into != "refs/heads/main" || len(e) != 1 || e[0].Environment.Name != "unet" || e[0].Verdict != deploy.Allow {
+		t.Errorf("the plan is %+v", merge)
+	}
 	l.git("push", "-q", "origin", "HEAD:refs/heads/main")
 	agent.await(`msg="rollout is healthy".*commit=` + l.head().Short())
 	second := image()

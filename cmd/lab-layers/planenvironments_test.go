@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPlanWithoutCluster shows the plan where the cluster cannot be asked, or is
+// not named.
+func TestPlanWithoutCluster(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"lab-layers.yaml":    "version: 1\nlayers:\n  - {name: base, kind: base, context: .}\n",
+		"Dockerfile":         "FROM scratch\nCOPY lab-layers.yaml /\n",
+		"../away.kubeconfig": "{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], contexts: [{name: away, context: {cluster: c}}]}",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range []string{"init -q -b main", "add .", "-c user.name=t -c user.email=t@t commit -q -m lab"} {
+		if out, err := exec.Command("git", append([]string{"-C", dir}, strings.Fields(args)...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v: %s", args, err, out)
+		}
+	}
+	away := filepath.Join(filepath.Dir(dir), "away.kubeconfig")
+	for args, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"--kubeconfig " + away + " --context away":    {exitOutside, "which environments it would roll: ask the cluster"},
+		"--kubeconfig " + away + " --context nowhere": {exitInput, "nowhere"},
+		"--kubeconfig /none":                          {exitInput, "--kubeconfig /none"},
+		"--into exam":                                 {exitInput, "--into is about a cluster: name it with --kubeconfig"},
+	} {
+		var out bytes.Buffer
+		root := newRoot(&out, &out)
+		root.SetArgs(strings.Fields("plan -o json --repo " + dir + " " + args))
+		err := root.Execute()
+		if err == nil || exitCode(err) != want.code || !strings.Contains(err.Error(), want.text) {
+			t.Errorf("%s: %v", args, err)
+		}
+		var plan plannedMerge
+		if strings.HasPrefix(args, "--kubeconfig") && (json.Unmarshal(out.Bytes(), &plan) != nil || plan.Builds() != 1 || plan.Environments != nil) {
+			t.Errorf("%s prints %s", args, out.String())
+		}
+	}
+}
