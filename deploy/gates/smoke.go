@@ -41,8 +41,10 @@ var _ deploy.Gate = (*Smoke)(nil)
 // smokeTest is one that was begun.
 type smokeTest struct {
 	of      string    // environment and container
+	began   time.Time // by our clock: the cluster's may be off
 	over    time.Time // at the latest
 	trouble string    // that its pod last had
+	noGPU   bool      // none came free for it
 }
 
 const (
@@ -115,7 +117,7 @@ func (g *Smoke) begin(key, of string, timeout time.Duration) (_ *smokeTest, _ de
 	if g.running == nil {
 		g.running = map[string]*smokeTest{}
 	}
-	t := &smokeTest{of: of, over: now.Add(2 * timeout)} // once with a GPU, and once without
+	t := &smokeTest{of: of, began: now, over: now.Add(2 * timeout)} // once with a GPU, and once without
 	g.running[key] = t
 	return t, deploy.Verdict{}, overtaken
 }
@@ -145,7 +147,7 @@ func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name
 	jobs := g.Client.BatchV1().Jobs(c.Environment.Namespace)
 	job, err := jobs.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		job, err = jobs.Create(ctx, jobFor(c, name, command, timeout, true), metav1.CreateOptions{})
+		job, err = jobs.Create(ctx, jobFor(c, name, command, timeout, !t.noGPU), metav1.CreateOptions{})
 		if err == nil {
 			return running(command, ""), false, nil
 		}
@@ -169,7 +171,8 @@ func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name
 	}
 	unplaced, trouble := troubles(pods)
 	t.trouble = cmp.Or(trouble, t.trouble)
-	if unplaced && takesGPU(job) && g.Now().Sub(job.CreationTimestamp.Time) > placeLimit {
+	if unplaced && takesGPU(job) && g.Now().Sub(t.began) > placeLimit {
+		t.noGPU = true
 		return refuse("the smoke test gets no GPU, and begins anew without one: %s", trouble), false, g.withoutGPU(ctx, c, job, command, timeout)
 	}
 	return running(command, trouble), false, nil
