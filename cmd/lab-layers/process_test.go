@@ -26,7 +26,7 @@ type process struct {
 }
 
 // lineLimit is how long an agent may be silent about what is waited for.
-const lineLimit = 30 * time.Second
+const lineLimit = time.Minute
 
 func (p *program) start() *process {
 	p.Helper()

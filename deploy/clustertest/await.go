@@ -7,12 +7,12 @@ import (
 )
 
 const (
-	awaitLimit = time.Minute
+	awaitLimit = 2 * time.Minute
 	awaitPause = 20 * time.Millisecond
 )
 
 // Await repeats try until it succeeds, and fails the test with its last error
-// after a minute. The controllers need some tenths of a second.
+// after two minutes. The controllers need some tenths of a second.
 func Await(t testing.TB, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
