@@ -35,13 +35,10 @@ func told(ns string, all []deploy.Touched) string {
 	var b strings.Builder
 	for _, t := range all {
 		fmt.Fprintf(&b, "%s %v %d", strings.TrimPrefix(t.Environment.String(), ns+"/"), t.Layers, t.GPUs)
-		for _, text := range []string{string(t.Verdict), t.Reason, t.Waits} {
+		for _, text := range []string{string(t.Verdict), t.Reason, t.Waits, t.Rolls()} {
 			if text != "" {
 				b.WriteString(" | " + text)
 			}
-		}
-		if !t.From.IsZero() {
-			b.WriteString(" | " + t.From.Format(time.DateTime))
 		}
 		b.WriteString("\n")
 	}
@@ -105,10 +102,10 @@ func TestOutlook(t *testing.T) {
 			return nil
 		})
 	}
-	const closed = "outside its window (0 2 * * * for 3h); opens Tue 2026-03-03 02:00 UTC | 2026-03-03 02:00:00"
+	const closed = "outside its window (0 2 * * * for 3h); opens Tue 2026-03-03 02:00 UTC"
 	ask("cronjob/grader [torch] 1\n" +
-		"deployment/class [torch] 12 | " + closed + "\n" +
-		"deployment/exam [torch] 1 | pinned by anna\n" +
+		"deployment/class [torch] 12 | " + closed + " | Tue 2026-03-03 02:00 UTC, outside its window (0 2 * * * for 3h)\n" +
+		"deployment/exam [torch] 1 | pinned by anna | pinned by anna\n" +
 		"deployment/lenient [torch] 1\n" +
 		"deployment/reader [torch] 0\n" +
 		"statefulset/hub [torch] 2\n")
@@ -117,10 +114,10 @@ func TestOutlook(t *testing.T) {
 	const needs = "torch: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); "
 	const refused = needs + "node outlook-old has 550.54.14; pin cu126 or upgrade"
 	const fits = needs + "node outlook-new will do"
-	ask("deployment/class [torch] 12 | refuse | " + refused + " | " + closed + "\n" +
+	ask("deployment/class [torch] 12 | refuse | " + refused + " | " + closed + " | held\n" +
 		"cronjob/grader [torch] 1 | unknown | " + needs + "node outlook-silent tells no driver; run GPU Feature Discovery or lab-layers node-probe there\n" +
 		"deployment/lenient [torch] 1 | warn | " + refused + "\n" +
-		"deployment/exam [torch] 1 | allow | " + fits + " | pinned by anna\n" +
+		"deployment/exam [torch] 1 | allow | " + fits + " | pinned by anna | pinned by anna\n" +
 		"deployment/reader [torch] 0 | allow\n" +
 		"statefulset/hub [torch] 2 | allow | " + fits + "\n")
 

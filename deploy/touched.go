@@ -42,12 +42,27 @@ type Touched struct {
 	Reason string `json:"reason,omitempty"`
 	// Waits is why it would not roll at once; empty if it would.
 	Waits string `json:"waits,omitempty"`
-	// From is when it would roll then; zero if a person has to do something first.
+	// From is when it would roll then, in its calendar's zone; zero if a person has
+	// to do something first.
 	From time.Time `json:"from,omitzero"`
 }
 
 // Kind is what people know the environment as.
 func (t Touched) Kind() string { return cmp.Or(t.Owner, string(t.Environment.Kind)) }
+
+// Rolls says for people when it would roll; empty is at once.
+func (t Touched) Rolls() string {
+	switch {
+	case t.Waits != "" && t.From.IsZero():
+		return t.Waits
+	case t.Verdict == Refuse:
+		return "held"
+	case t.Waits == "":
+		return ""
+	}
+	at := t.From.Format("Mon 2006-01-02 15:04 MST")
+	return at + ", " + strings.TrimSuffix(t.Waits, "; opens "+at)
+}
 
 // gravity orders answers.
 var gravity = map[Answer]int{Allow: 1, Warn: 2, Unknown: 3, Refuse: 4}

@@ -30,8 +30,8 @@ type Touched struct {
 	// built. Reason says why.
 	Verdict Verdict
 	Reason  string
-	// Waits is why it would not roll at once; empty if it would.
-	Waits string
+	// Rolls says when it would; empty is at once.
+	Rolls string
 }
 
 // Verdict is a word for people.
@@ -67,7 +67,7 @@ func (t *Target) outlook(ctx context.Context, r agent.Report, into layers.Ref) s
 }
 
 func prospect(all []Touched, into layers.Ref) string {
-	begin := fmt.Sprintf("\nMerging it into %s rolls ", code(short(into), 100))
+	begin := fmt.Sprintf("\nMerging it into %s touches ", code(short(into), 100))
 	if len(all) == 0 {
 		return begin + "no environment.\n"
 	}
@@ -101,8 +101,8 @@ func named(all []Touched) string {
 			break
 		}
 		name := code(t.title(), maxTitle)
-		if t.Waits != "" {
-			name += " (" + code(t.Waits, maxReason) + ")"
+		if t.Rolls != "" {
+			name += " (" + code(t.Rolls, maxReason) + ")"
 		}
 		names = append(names, name)
 	}
@@ -119,10 +119,10 @@ func touchedTable(all []Touched) string {
 		}
 		verdict, rolls := string(t.Verdict), "on merge"
 		if t.Verdict == Refused {
-			verdict, rolls = "**refused**", "held"
+			verdict = "**refused**"
 		}
-		if t.Waits != "" {
-			rolls = cell(t.Waits, maxReason)
+		if t.Rolls != "" {
+			rolls = cell(t.Rolls, maxReason)
 		}
 		var names []string
 		for _, l := range t.Layers {

@@ -28,17 +28,21 @@ func cohort(judged bool) []Touched {
 		{
 			Name: "course-ml/jupyter", Kind: "Deployment", GPUs: 12, Layers: []layers.Name{"bert"}, Verdict: Refused,
 			Reason: "bert: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); nodes gpu-3 and gpu-7 have 550.54.14; pin cu126 or upgrade",
-			Waits:  "outside its window (0 2 * * * for 3h); opens Tue 2026-03-03 02:00 UTC",
+			Rolls:  "held",
 		},
 		{
 			Name: "vision/bert", Kind: "LabEnvironment", GPUs: 1, Layers: []layers.Name{"bert"}, Verdict: Unsure,
 			Reason: "bert: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); node gpu-9 tells no driver; run GPU Feature Discovery or lab-layers node-probe there",
+			Rolls:  "Tue 2026-03-03 02:00 UTC, outside its window (0 2 * * * for 3h)",
 		},
 		{Name: "vision/docs", Kind: "StatefulSet", Layers: []layers.Name{"bert", "pytorch"}, Verdict: OK},
 	}
 	for i := range all {
 		if !judged {
 			all[i].Verdict, all[i].Reason = "", ""
+			if all[i].Rolls == "held" {
+				all[i].Rolls = ""
+			}
 		}
 	}
 	return all
@@ -64,7 +68,7 @@ func TestProspect(t *testing.T) {
 		tell(t, target, report(agent.Succeeded))
 		wantText(t, "prospect-succeeded", of(5))
 		for change, want := range map[int64]string{
-			6: "Merging it into `exam` rolls no environment.\n",
+			6: "Merging it into `exam` touches no environment.\n",
 			7: "Which environments a merge would roll is not known: the cluster could not be asked.\n",
 		} {
 			if got := of(change); !strings.HasSuffix(got, "\n\n"+want) {
@@ -106,11 +110,11 @@ func TestLongProspect(t *testing.T) {
 		for i := range 200 {
 			all = append(all, Touched{
 				Name: fmt.Sprintf("%063d/%0253d", i, i), Kind: "Deployment", GPUs: 1 << 40, Layers: []layers.Name{layers.Name(strings.Repeat("x", 5000))},
-				Verdict: verdict, Reason: strings.Repeat("é", 5000), Waits: strings.Repeat("ü", 5000),
+				Verdict: verdict, Reason: strings.Repeat("é", 5000), Rolls: strings.Repeat("ü", 5000),
 			})
 		}
 		text := prospect(all, mainRef)
-		if n := len([]rune(text)); n > 15_000 || !strings.Contains(text, "rolls 200 environments") || !strings.Contains(text, "and 190 more") {
+		if n := len([]rune(text)); n > 15_000 || !strings.Contains(text, "touches 200 environments") || !strings.Contains(text, "and 190 more") {
 			t.Errorf("%d characters: %.400s", n, text)
 		}
 	}
@@ -121,7 +125,7 @@ func TestLongProspect(t *testing.T) {
 func TestHostileProspect(t *testing.T) {
 	for _, attack := range attacks {
 		for _, verdict := range []Verdict{"", Warned, Refused} {
-			one := Touched{Name: attack, Kind: attack, Layers: []layers.Name{layers.Name(attack)}, Verdict: verdict, Reason: attack, Waits: attack}
+			one := Touched{Name: attack, Kind: attack, Layers: []layers.Name{layers.Name(attack)}, Verdict: verdict, Reason: attack, Rolls: attack}
 			text := prospect([]Touched{one, one}, layers.Ref("refs/heads/"+attack))
 			rows := 0
 			for line := range strings.Lines(text) {

@@ -55,7 +55,7 @@ func (o *mergeOutlook) Touched(ctx context.Context, r agent.Report, into layers.
 	for _, t := range touched {
 		all = append(all, forge.Touched{
 			Name: t.Environment.Namespace + "/" + t.Environment.Name, Kind: t.Kind(), GPUs: t.GPUs, Layers: t.Layers,
-			Verdict: verdicts[t.Verdict], Reason: t.Reason, Waits: t.Waits,
+			Verdict: verdicts[t.Verdict], Reason: t.Reason, Rolls: t.Rolls(),
 		})
 	}
 	return all, true

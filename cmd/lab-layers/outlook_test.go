@@ -53,7 +53,7 @@ func TestMergeIsForetold(t *testing.T) {
 	hear := l.herald(url, told, outlook)
 	l.pushed()
 	hear(2)
-	want := fmt.Sprintf("Merging it into `main` rolls 1 environment: 1 unknown.\n\n"+
+	want := fmt.Sprintf("Merging it into `main` touches 1 environment: 1 unknown.\n\n"+
 		"| environment | layers | driver and GPU | rolls | why |\n| --- | --- | --- | --- | --- |\n"+
 		"| `%s/jupyter (Deployment, 2 GPUs)` | `yolov7` | unknown | on merge | `yolov7: it is unknown which driver it needs; there is no node that it may run on` |\n", ns)
 	for _, change := range []string{"experiments/yolov7/train.py", "README.md"} {

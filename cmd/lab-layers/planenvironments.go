@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,31 +190,25 @@ func recordedImages(ctx context.Context, store *postgres.Store, commit layers.Co
 func (p *prospect) print(w io.Writer) error {
 	into := oneLine(strings.TrimPrefix(string(p.Into), "refs/heads/"))
 	if len(p.Environments) == 0 {
-		_, err := fmt.Fprintf(w, "\nmerging it into %s rolls no environment\n", into)
+		_, err := fmt.Fprintf(w, "\nmerging it into %s touches no environment\n", into)
 		return err
 	}
 	plural := "s"
 	if len(p.Environments) == 1 {
 		plural = ""
 	}
-	fmt.Fprintf(w, "\nmerging it into %s rolls %d environment%s\n", into, len(p.Environments), plural)
+	fmt.Fprintf(w, "\nmerging it into %s touches %d environment%s\n", into, len(p.Environments), plural)
 	rows := [][]string{{"ENVIRONMENT", "KIND", "GPUS", "LAYERS", "DRIVER AND GPU", "ROLLS", "WHY"}}
 	for _, t := range p.Environments {
 		var names []string
 		for _, l := range t.Layers {
 			names = append(names, string(l))
 		}
-		verdict, rolls := "not built yet", "on merge"
+		verdict, rolls := "not built yet", cmp.Or(t.Rolls(), "on merge")
 		if t.Verdict != "" {
 			verdict = string(verdicts[t.Verdict])
 		}
-		if t.Verdict == deploy.Refuse {
-			rolls = "held"
-		}
-		if t.Waits != "" {
-			rolls = cut(t.Waits, 80)
-		}
-		rows = append(rows, []string{t.Environment.Namespace + "/" + t.Environment.Name, t.Kind(), fmt.Sprint(t.GPUs), strings.Join(names, ", "), verdict, rolls, t.Reason})
+		rows = append(rows, []string{t.Environment.Namespace + "/" + t.Environment.Name, t.Kind(), fmt.Sprint(t.GPUs), strings.Join(names, ", "), verdict, cut(rolls, 100), t.Reason})
 	}
 	return table(w, rows...)
 }

@@ -48,7 +48,8 @@ type State struct {
 	// Reason in one line: what is waited for and until when, or how long it
 	// stays open.
 	Reason string `json:"reason"`
-	// Until is when Open changes; zero if it does not within [Horizon].
+	// Until is when Open changes, in the zone of what decides; zero if it does not
+	// within [Horizon].
 	Until time.Time `json:"until,omitzero"`
 }
 
@@ -76,7 +77,7 @@ func (c Calendar) At(now time.Time) State {
 	} else if len(c.freezes) > 0 {
 		zone = c.freezes[0].zone
 	}
-	return State{Open: true, Reason: "open until " + written(until, zone), Until: until}
+	return State{Open: true, Reason: "open until " + written(until, zone), Until: until.In(zone)}
 }
 
 func (c Calendar) closed(now time.Time, why string, zone *time.Location) State {
@@ -84,7 +85,7 @@ func (c Calendar) closed(now time.Time, why string, zone *time.Location) State {
 	if opens.IsZero() {
 		return State{Reason: fmt.Sprintf("%s; it does not open within %d days", why, int(Horizon.Hours()/24))}
 	}
-	return State{Reason: why + "; opens " + written(opens, zone), Until: opens}
+	return State{Reason: why + "; opens " + written(opens, zone), Until: opens.In(zone)}
 }
 
 // written is a moment for people.
