@@ -28,6 +28,16 @@ func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time
 			l.letOthers(f, until)
 			return reason, until, nil
 		}
+		var remark string
+		if reason, until, remark, err = l.prePull(ctx, f); reason != "" || err != nil {
+			if until.IsZero() {
+				l.letOthers(f, until)
+			}
+			return reason, until, err
+		}
+		if remark != "" {
+			more = append(more, remark)
+		}
 		if err := l.remark(ctx, f, append(remarks, more...)...); err != nil {
 			return "", time.Time{}, err
 		}
@@ -76,9 +86,7 @@ func (l *leader) letOthers(f *facts, until time.Time) {
 	if !until.IsZero() && until.Sub(l.Now()) < asideAfter || !l.canaries.stepAside(*f.last) {
 		return
 	}
-	for _, e := range l.book.in(Pending, Held) {
-		l.queue.Add(e)
-	}
+	l.lookAtWaiting()
 }
 
 // gates asks the gates. The first that refuses has the last word; remarks are of
@@ -118,9 +126,7 @@ func (l *leader) ended(r Rollout) {
 		l.queue.Add(e)
 	}
 	if l.Canary && l.canaries.is(r.Environment) {
-		for _, e := range l.book.in(Pending, Held) {
-			l.queue.Add(e)
-		}
+		l.lookAtWaiting()
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -216,6 +218,24 @@ func (b *book) in(states ...State) (all []Environment) {
 	defer b.mu.Unlock()
 	for e, r := range b.last {
 		if slices.Contains(states, r.State) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// with are the environments that have one of some images, or are about to get it.
+func (b *book) with(digests map[digest.Digest]bool) (all []Environment) {
+	if len(digests) == 0 {
+		return nil
+	}
+	has := func(images []Image) bool {
+		return slices.ContainsFunc(images, func(i Image) bool { return digests[digestOf(i.To)] })
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for e, s := range b.standings {
+		if has(s.Images) || has(b.last[e].Images) {
 			all = append(all, e)
 		}
 	}

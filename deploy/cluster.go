@@ -10,15 +10,19 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	appsinformers "k8s.io/client-go/informers/apps/v1"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/lab-layers/lab-layers/deploy/pull"
 )
 
 // cluster is what the API server told of workloads, pods and nodes, kept up to
@@ -44,7 +48,15 @@ type watch struct {
 	problem string
 }
 
-const byEnvironment = "environment"
+// The indexes of pods.
+const (
+	byEnvironment = "environment"
+	// byPuller has the pods that pull images, by environment and, at allPulls, all.
+	byPuller = "puller"
+	allPulls = ""
+	// byImage has pods by node and image: see onNode.
+	byImage = "image"
+)
 
 // newCluster prepares the watches of workloads in some namespaces, none is all,
 // of all pods that may be seen, and of nodes.
@@ -77,7 +89,7 @@ func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []s
 		}
 	}
 	for _, ns := range podsIn {
-		pods := coreinformers.NewPodInformer(client, ns, 0, cache.Indexers{byEnvironment: podEnvironment})
+		pods := coreinformers.NewPodInformer(client, ns, 0, cache.Indexers{byEnvironment: podEnvironment, byPuller: podPuller, byImage: imageOn})
 		if err := c.prepare(pods); err != nil {
 			return nil, err
 		}
@@ -186,9 +198,29 @@ func (c *cluster) silent(node string) bool {
 }
 
 // podsOf are the pods of an environment.
-func (c *cluster) podsOf(e Environment) (pods []*corev1.Pod) {
+func (c *cluster) podsOf(e Environment) []*corev1.Pod { return c.indexed(byEnvironment, e.String()) }
+
+// pullsFor are the pods that pull images for an environment.
+func (c *cluster) pullsFor(e Environment) []*corev1.Pod { return c.indexed(byPuller, e.String()) }
+
+// pulling are all pods that pull images, and whether they still do.
+func (c *cluster) pulling() map[types.NamespacedName]bool {
+	all := map[types.NamespacedName]bool{}
+	for _, pod := range c.indexed(byPuller, allPulls) {
+		state, _ := pull.Of(pod)
+		all[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = state == pull.Going
+	}
+	return all
+}
+
+// used reports whether a node has a container of an image.
+func (c *cluster) used(node string, d digest.Digest) bool {
+	return len(c.indexed(byImage, onNode(node, string(d)))) > 0
+}
+
+func (c *cluster) indexed(index, value string) (pods []*corev1.Pod) {
 	for _, informer := range c.pods {
-		objects, err := informer.GetIndexer().ByIndex(byEnvironment, e.String())
+		objects, err := informer.GetIndexer().ByIndex(index, value)
 		if err != nil {
 			continue // there is such an index
 		}
@@ -220,6 +252,18 @@ func podEnvironment(obj any) ([]string, error) {
 	return nil, nil
 }
 
+// podPuller indexes the pods that pull images.
+func podPuller(obj any) ([]string, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return nil, nil
+	}
+	if e, ok := puller(pod); ok {
+		return []string{e.String(), allPulls}, nil
+	}
+	return nil, nil
+}
+
 // owner finds the workload that a pod belongs to. A Deployment's name is what is
 // before the hash in the name of its ReplicaSet.
 func owner(pod *corev1.Pod) (Environment, bool) {
@@ -243,7 +287,9 @@ func slim(obj any) (any, error) {
 	}
 	switch o := obj.(type) {
 	case *corev1.Node:
-		o.Status.Images = nil
+		for i := range o.Status.Images {
+			o.Status.Images[i].Names = slices.DeleteFunc(o.Status.Images[i].Names, func(name string) bool { return digestOf(name) == "" })
+		}
 	case *corev1.Pod:
 		o.Annotations = nil
 		o.Spec.Volumes = nil

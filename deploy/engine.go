@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -86,6 +87,7 @@ func (e *Engine) lead(ctx context.Context) error {
 		book:  newBook(),
 		sent:  map[Environment]sent{}, clocks: map[Environment]progressClock{},
 		turns:    newTurns(e.Parallel),
+		holdings: newHoldings(e.Now), pulls: &pulls{made: map[types.NamespacedName]time.Time{}},
 		canaries: canaries{chosen: map[group]Environment{}, aside: map[Environment]int64{}},
 	}
 	defer l.queue.ShutDown()
@@ -94,6 +96,9 @@ func (e *Engine) lead(ctx context.Context) error {
 		return err
 	}
 	if err := l.book.load(ctx, e.Store); err != nil {
+		return err
+	}
+	if err := l.holdings.load(ctx, e.Store); err != nil {
 		return err
 	}
 	if err := l.handle(); err != nil {

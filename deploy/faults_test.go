@@ -75,7 +75,7 @@ func TestRights(t *testing.T) {
 	l.check(err)
 	w := workload{name: "unet", layer: "unet", image: ref("unet", runs(1)), replicas: 1, annotations: map[string]string{deploy.DeadlineAnnotation: "2s"}}
 	all := []deploy.Environment{l.statefulSet(w, appsv1.RollingUpdateStatefulSetStrategyType), l.cronJob(w)}
-	w.name, w.gpus = "gpu", 1
+	w.name, w.gpus, w.annotations[deploy.PullAnnotation] = "gpu", 1, "1"
 	all = append(all, l.deployment(w))
 	l.start(l.engine(func(e *deploy.Engine) { e.Client = client }))
 	for _, commit := range []string{runs(1), runs(2)} {

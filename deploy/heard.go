@@ -6,7 +6,10 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/lab-layers/lab-layers/deploy/pull"
 )
 
 // handle has what the cluster tells lead to looks at environments.
@@ -34,21 +37,41 @@ func (l *leader) handle() error {
 	_, err := l.cluster.nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { l.nodeChanged(nil, obj) },
 		UpdateFunc: func(was, obj any) { l.nodeChanged(was, obj) },
+		DeleteFunc: func(any) { l.lookAtKnown() },
 	})
 	return err
 }
 
 // nodeChanged has what is not at its end looked at again where a node has become
-// another.
-// Its signs of life are no change.
+// another, and all where it may take other pods, or has other images of theirs. Its
+// signs of life are no change.
 func (l *leader) nodeChanged(was, obj any) {
 	before, _ := was.(*corev1.Node)
 	now, ok := obj.(*corev1.Node)
-	if !ok || before != nil && reflect.DeepEqual(before.Labels, now.Labels) && reflect.DeepEqual(before.Annotations, now.Annotations) &&
-		reflect.DeepEqual(before.Spec, now.Spec) && reflect.DeepEqual(before.Status.Allocatable, now.Status.Allocatable) && ready(before) == ready(now) {
-		return
+	switch {
+	case !ok:
+	case before == nil, ready(before) != ready(now), !reflect.DeepEqual(before.Labels, now.Labels), !reflect.DeepEqual(before.Spec, now.Spec),
+		!reflect.DeepEqual(before.Status.Allocatable, now.Status.Allocatable):
+		l.lookAtKnown()
+	case !reflect.DeepEqual(before.Annotations, now.Annotations):
+		l.lookAtWaiting()
+	default:
+		for _, e := range l.book.with(moved(before, now)) {
+			l.queue.Add(e)
+		}
 	}
-	for _, e := range l.book.in(Pending, Held, Rolling, RollingBack) {
+}
+
+// lookAtWaiting has those looked at whose rollouts have not begun.
+func (l *leader) lookAtWaiting() {
+	for _, e := range l.book.in(Pending, Held) {
+		l.queue.Add(e)
+	}
+}
+
+// lookAtKnown has all looked at that are recorded.
+func (l *leader) lookAtKnown() {
+	for _, e := range l.book.known() {
 		l.queue.Add(e)
 	}
 }
@@ -74,5 +97,12 @@ func (l *leader) podChanged(obj any) {
 	}
 	if e, ok := owner(pod); ok && l.book.entry(e).standing != nil {
 		l.queue.Add(e)
+	}
+	if e, ok := puller(pod); ok {
+		l.pulls.leave(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}) // the watch has it
+		l.queue.Add(e)
+		if state, _ := pull.Of(pod); state != pull.Going || pod.DeletionTimestamp != nil {
+			l.lookAtWaiting() // it may be their turn
+		}
 	}
 }

@@ -20,6 +20,9 @@ type leader struct {
 	queue   workqueue.TypedRateLimitingInterface[Environment]
 	stop    context.CancelCauseFunc
 	turns   *turns
+	// holdings is which nodes have which images, and pulls who pulls.
+	holdings *holdings
+	pulls    *pulls
 	canaries
 
 	mu sync.Mutex
@@ -48,10 +51,19 @@ const longestWay = 8
 // other than 0 is when to look again if nothing happens.
 func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Duration, err error) {
 	w := l.cluster.workload(e)
+	var adoption *adoption
+	var fault error
+	if w != nil {
+		adoption, fault = w.adopted()
+	}
+	if adoption == nil {
+		if err := l.sweep(ctx, e, nil); err != nil {
+			return 0, err
+		}
+	}
 	if w == nil {
 		return 0, l.gone(ctx, e, "the workload was deleted")
 	}
-	adoption, fault := w.adopted()
 	if adoption == nil {
 		return 0, l.gone(ctx, e, "the workload is not an environment any more")
 	}
@@ -97,6 +109,12 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		}
 		standing := f.standing(waiting)
 		standing.Repository = url
+		if err := l.sweep(ctx, e, f.last); err != nil {
+			return 0, err
+		}
+		if standing.Nodes, err = l.nodes(ctx, &f); err != nil {
+			return 0, err
+		}
 		return after, l.observe(ctx, standing)
 	}
 	return time.Second, nil

@@ -149,6 +149,8 @@ type Standing struct {
 	Reason string        `json:"reason,omitempty"`
 	// Drift is what somebody set by hand; empty if nothing.
 	Drift string `json:"drift,omitempty"`
+	// Nodes is where the images are; nil where that is not known.
+	Nodes *Nodes `json:"nodes,omitempty"`
 	// Resumed is true from when a person had it resumed until that was done.
 	Resumed bool `json:"-"`
 }

@@ -130,7 +130,7 @@ func take(free, wants corev1.ResourceList) {
 // mayRun reports whether a pod's own terms let it on a node: it is there, in
 // use, selected, and its taints are tolerated.
 func mayRun(pod *corev1.Pod, node *corev1.Node) bool {
-	if node.Spec.Unschedulable || !ready(node) {
+	if node.Spec.Unschedulable || !ready(node) || pod.Spec.NodeName != "" && pod.Spec.NodeName != node.Name {
 		return false
 	}
 	if match, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !match {

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -39,6 +40,11 @@ type Store interface {
 	// or has another reason or remark. The error is ErrMoved if it is in another
 	// state.
 	Advance(ctx context.Context, r Rollout, to State, reason string) (Rollout, error)
+	// Holdings returns the images that nodes were seen to have within some time, and
+	// drops what is older.
+	Holdings(ctx context.Context, within time.Duration) ([]Holding, error)
+	// Saw records images that were seen on nodes, and others that are gone from them.
+	Saw(ctx context.Context, seen, gone []Holding) error
 	// Observe records where an environment stands.
 	Observe(ctx context.Context, s Standing) error
 	// Gone records that an environment is no more, and that its rollout ended.

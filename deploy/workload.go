@@ -138,6 +138,7 @@ type adoption struct {
 	correct    bool
 	canary     string
 	deadline   time.Duration // 0 if none is given
+	pull       prePull
 }
 
 // asks reports whether a workload's annotations ask for images.
@@ -200,6 +201,8 @@ func (w *workload) adopted() (*adoption, error) {
 		}
 		a.deadline = deadline
 	}
+	pulls, wrong := parsePrePull(w.annotations)
+	a.pull, faults = pulls, append(faults, wrong...)
 	if len(faults) > 0 {
 		return a, fmt.Errorf("%s", strings.Join(faults, "; "))
 	}

@@ -13,11 +13,11 @@ import (
 // standingColumns is what [scanStanding] reads, of environments e and
 // repositories g.
 const standingColumns = `e.namespace, e.kind, e.name, e.uid, coalesce(g.url, ''), e.track, e.images, coalesce(e.commit, ''),
-	e.state, e.reason, e.drift, e.resumed`
+	e.state, e.reason, e.drift, e.resumed, e.nodes`
 
 func standingPlaces(v *deploy.Standing) []any {
 	e := &v.Environment
-	return []any{&e.Namespace, &e.Kind, &e.Name, &v.UID, &v.Repository, &v.Track, &v.Images, &v.Commit, &v.State, &v.Reason, &v.Drift, &v.Resumed}
+	return []any{&e.Namespace, &e.Kind, &e.Name, &v.UID, &v.Repository, &v.Track, &v.Images, &v.Commit, &v.State, &v.Reason, &v.Drift, &v.Resumed, &v.Nodes}
 }
 
 // Standings returns where the environments stand that are not gone, by name.
@@ -35,16 +35,20 @@ func (s *Store) Standings(ctx context.Context) ([]deploy.Standing, error) {
 // Observe records where an environment stands.
 func (s *Store) Observe(ctx context.Context, v deploy.Standing) error {
 	images, err := document(append([]deploy.Image{}, v.Images...))
+	var nodes []byte
+	if err == nil && v.Nodes != nil {
+		nodes, err = document(v.Nodes)
+	}
 	if err == nil {
 		e := v.Environment
-		err = s.write(ctx, `insert into environments as e (namespace, kind, name, uid, repository, track, images, commit, state, reason, drift)
-			select $1, $2, $3, $4, (select id from repositories where url = $5), $6, $7, $8, $9, $10, $11
+		err = s.write(ctx, `insert into environments as e (namespace, kind, name, uid, repository, track, images, commit, state, reason, drift, nodes)
+			select $1, $2, $3, $4, (select id from repositories where url = $5), $6, $7, $8, $9, $10, $11, $13
 			on conflict (namespace, kind, name) do update set
 				uid = excluded.uid, repository = excluded.repository, track = excluded.track, images = excluded.images, commit = excluded.commit,
-				state = excluded.state, reason = excluded.reason, drift = excluded.drift, resumed = e.resumed and $12,
+				state = excluded.state, reason = excluded.reason, drift = excluded.drift, nodes = excluded.nodes, resumed = e.resumed and $12,
 				adopted = case when e.gone is null then e.adopted else now() end, changed = now(), gone = null`,
 			e.Namespace, e.Kind, e.Name, v.UID, v.Repository, cut(v.Track, maxShort), images, orNull(v.Commit), v.State,
-			cut(v.Reason, maxShort), cut(v.Drift, maxShort), v.Resumed)
+			cut(v.Reason, maxShort), cut(v.Drift, maxShort), v.Resumed, nodes)
 	}
 	if err != nil {
 		return fmt.Errorf("record where %s stands: %w", v.Environment, err)

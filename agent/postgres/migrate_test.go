@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -141,6 +142,12 @@ func checkWritten(t *testing.T, s *Store) {
 	}
 	if tags := must[map[layers.Ref][]agent.Tag](t)(s.Tags(t.Context(), repository)); len(tags["refs/heads/main"]) != 2 {
 		t.Errorf("the tags are %v", tags)
+	}
+	for _, e := range must[[]deploy.Listed](t)(s.Environments(t.Context())) {
+		e.Nodes = &deploy.Nodes{Eligible: 1}
+		if err := s.Observe(t.Context(), e.Standing); err != nil {
+			t.Error(err)
+		}
 	}
 	for range 2 { // the one that is queued, and the one whose agent was killed
 		run := mustClaim(t, s, "new")

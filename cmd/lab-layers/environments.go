@@ -18,9 +18,10 @@ func newEnvironments() *cobra.Command {
 		Use:   "environments",
 		Short: "Show where each environment of the cluster stands, and why",
 		Long: `environments lists the workloads that an agent with --kubeconfig looks after: the
-images and the commit that each has, the state of its last rollout with the
-reason, what a gate had to remark as it let that begin, what somebody set by hand,
-and who pinned it.`,
+images and the commit that each has, on how many of the nodes that its pods may run
+on these are, or those that it is about to get, the state of its last rollout with
+the reason, what a gate had to remark as it let that begin, what somebody set by
+hand, and who pinned it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, closeStore, err := flags.open(cmd.Context())
@@ -38,7 +39,7 @@ and who pinned it.`,
 					shown = append(shown, e)
 				}
 			}
-			heading := []string{"ENVIRONMENT", "STATE", "TRACK", "COMMIT", "IMAGES", "PINNED", "REASON"}
+			heading := []string{"ENVIRONMENT", "STATE", "TRACK", "COMMIT", "IMAGES", "NODES", "PINNED", "REASON"}
 			return printList(cmd.OutOrStdout(), output.json(), heading, shown, environmentRow)
 		},
 	}
@@ -57,7 +58,11 @@ func environmentRow(e deploy.Listed) []string {
 	if e.Pinned != nil {
 		pinned = "by " + e.Pinned.By
 	}
-	return []string{e.Environment.String(), string(e.State), e.Track, e.Commit.Short(), strings.Join(images, ", "), pinned, cut(whyThere(e), 160)}
+	nodes := ""
+	if e.Nodes != nil {
+		nodes = e.Nodes.String()
+	}
+	return []string{e.Environment.String(), string(e.State), e.Track, e.Commit.Short(), strings.Join(images, ", "), nodes, pinned, cut(whyThere(e), 160)}
 }
 
 // whyThere is why an environment stands as it does. Of one that rolled although a

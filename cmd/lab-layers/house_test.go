@@ -21,6 +21,7 @@ pipeline/cuda:
 pipeline/inventory: layers pipeline pipeline/cuda
 deploy: layers
 deploy/calendar:
+deploy/pull:
 deploy/clustertest: pipeline/child
 deploy/clustertest/serve: deploy/clustertest
 deploy/gates: deploy deploy/calendar deploy/gpu pipeline pipeline/cuda

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/deploy"
@@ -23,8 +24,8 @@ import (
 )
 
 // TestPushReachesPod follows a git push to a container that runs what was
-// pushed: BuildKit builds it, the embedded registry has it, and a real kubelet
-// pulls it by its digest when the engine rolls the Deployment.
+// pushed: BuildKit builds it, the embedded registry has it, a real kubelet pulls it
+// by its digest beforehand, and runs it when the engine rolls the Deployment.
 func TestPushReachesPod(t *testing.T) {
 	c := controlPlane.Get(t)
 	l := newLab(t)
@@ -46,7 +47,7 @@ func TestPushReachesPod(t *testing.T) {
 	ns := c.Namespace(t)
 	pods := map[string]string{"app": "unet"}
 	_, err := c.Client.AppsV1().Deployments(ns).Create(t.Context(), &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Name: "unet", Annotations: map[string]string{deploy.LayerAnnotation + "main": "unet", deploy.TrackAnnotation: "main"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "unet", Annotations: map[string]string{deploy.LayerAnnotation + "main": "unet", deploy.TrackAnnotation: "main", deploy.PullAnnotation: "1"}},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: pods},
 			Template: corev1.PodTemplateSpec{
@@ -68,6 +69,9 @@ func TestPushReachesPod(t *testing.T) {
 		Client: c.Client, Store: l.store, Repositories: map[string]string{"lab": l.remote}, Registry: l.prefix,
 		Namespaces: []string{ns}, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
+	pulls, err := c.Client.CoreV1().Pods(ns).Watch(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=pre-pull"})
+	l.check(err)
+	defer pulls.Stop()
 	stop := deploying(engine)
 	defer stop(context.Background())
 
@@ -89,10 +93,41 @@ func TestPushReachesPod(t *testing.T) {
 		})
 	}
 	serves(image(first, "unet"), `{"seed": 1}`)
+	wasPulled(t, pulls, image(first, "unet"))
 
 	l.write("experiments/unet/hparams.json", `{"seed": 2}`)
 	second := l.pushed()
 	serves(image(second, "unet"), `{"seed": 2}`)
+	wasPulled(t, pulls, image(second, "unet"))
+}
+
+// wasPulled follows a pod that pulls an image until it is gone, and fails unless the
+// node had the image by then and ran nothing of it.
+func wasPulled(t *testing.T, pods apiwatch.Interface, image string) {
+	t.Helper()
+	var last corev1.ContainerStatus
+	late := time.After(time.Minute)
+	for {
+		select {
+		case event := <-pods.ResultChan():
+			pod, ok := event.Object.(*corev1.Pod)
+			if !ok {
+				t.Fatalf("the watch ended: %+v", event)
+			}
+			if s := pod.Status.ContainerStatuses; len(s) == 1 && pod.Spec.Containers[0].Image == image {
+				last = s[0]
+			}
+			if event.Type != apiwatch.Deleted {
+				continue
+			}
+		case <-late:
+			t.Errorf("no pod that pulled %s went", image)
+		}
+		if end := last.State.Terminated; end == nil || end.Reason != "StartError" || last.ImageID != image {
+			t.Errorf("the pod that pulled %s was last %+v", image, last)
+		}
+		return
+	}
 }
 
 // answers fails unless a pod serves a text.

@@ -21,6 +21,8 @@ const (
 	PullFails Fate = "pull-fails" // ImagePullBackOff
 	Crashes   Fate = "crashes"    // CrashLoopBackOff; the pod of a Job fails
 	Unready   Fate = "unready"    // it runs and never becomes ready
+	// Pulls runs, but for a pod that pulls the image before: nothing is said of that.
+	Pulls Fate = "pulls"
 )
 
 // Image is the nth reference by digest to an image of a repository that fares
@@ -31,6 +33,6 @@ func (f Fate) Image(repository string, n int) string {
 
 // Digest is the digest in Image.
 func (f Fate) Digest(n int) string {
-	mark := map[Fate]string{Runs: "00000000", PullFails: "bad0bad0", Crashes: "deaddead", Unready: "51ee51ee"}[f]
+	mark := map[Fate]string{Runs: "00000000", PullFails: "bad0bad0", Crashes: "deaddead", Unready: "51ee51ee", Pulls: "9a119a11"}[f]
 	return fmt.Sprintf("sha256:%s%056x", mark, n)
 }

@@ -212,7 +212,8 @@ func TestEnvironmentsThatAreRefused(t *testing.T) {
 		"a driver policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
 			s.GPU = &api.GPU{Count: 1, DriverPolicy: "Unknown"}
 		}),
-		"a policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Drift = "hope" }),
+		"a pre-pull of no node": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.PrePull = &api.PrePull{} }),
+		"a policy":              l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Drift = "hope" }),
 	} {
 		if err := l.client.Create(t.Context(), e); !apierrors.IsInvalid(err) {
 			t.Errorf("%s: %v", name, err)

@@ -23,6 +23,9 @@ func status(e *api.LabEnvironment, d *appsv1.Deployment, listed deploy.Listed, p
 		s.Image = image
 		_, s.Digest, _ = strings.Cut(image, "@")
 	}
+	if listed.Nodes != nil {
+		s.Nodes = listed.Nodes.String()
+	}
 	if listed.Pinned != nil {
 		s.Pinned = printable(listed.Pinned.By, maxReason)
 	}

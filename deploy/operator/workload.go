@@ -75,6 +75,13 @@ func annotations(e *api.LabEnvironment) map[string]string {
 			all[gates.TimeoutAnnotation] = r.Smoke.Timeout.Duration.String()
 		}
 	}
+	if p := r.PrePull; p != nil {
+		all[deploy.PullAnnotation] = strconv.Itoa(int(p.Parallel))
+		all[deploy.PullPolicyAnnotation] = strings.ToLower(p.Policy)
+		if p.Timeout != nil {
+			all[deploy.PullTimeoutAnnotation] = p.Timeout.Duration.String()
+		}
+	}
 	if g := s.GPU; g != nil {
 		all[gates.PolicyAnnotation] = strings.ToLower(g.DriverPolicy)
 		all[gates.CapabilityAnnotation] = g.ComputeCapability

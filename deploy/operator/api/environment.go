@@ -18,6 +18,7 @@ import (
 // +kubebuilder:printcolumn:name="Track",type=string,JSONPath=`.spec.track`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.commit`
 // +kubebuilder:printcolumn:name="Pinned",type=string,JSONPath=`.status.pinned`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
@@ -166,6 +167,25 @@ type Rollout struct {
 	// Smoke is what must succeed in the new image first.
 	// +optional
 	Smoke *Smoke `json:"smoke,omitempty"`
+	// PrePull has the nodes pull the image before the rollout begins.
+	// +optional
+	PrePull *PrePull `json:"prePull,omitempty"`
+}
+
+// PrePull is how nodes pull an image before a rollout.
+type PrePull struct {
+	// Parallel is how many nodes pull at once, those for other environments
+	// included.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Parallel int32 `json:"parallel"`
+	// Timeout is how long it may take in all; an hour by default.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// Policy is what follows where not all nodes have the image then.
+	// +optional
+	// +kubebuilder:validation:Enum=Continue;Hold
+	Policy string `json:"policy,omitempty"`
 }
 
 // Smoke is a test of an image.
@@ -277,6 +297,10 @@ type LabEnvironmentStatus struct {
 	// Environments are how many there are of students; 0 where it is one itself.
 	// +optional
 	Environments int32 `json:"environments,omitempty"`
+	// Nodes is on how many of the nodes that its pods may run on the image is, such
+	// as "9 of 12": the one that it has, or is about to get.
+	// +optional
+	Nodes string `json:"nodes,omitempty"`
 	// Available are the pods that serve.
 	Available int32 `json:"available"`
 	// Conditions are Ready, Progressing and Degraded.
