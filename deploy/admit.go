@@ -38,6 +38,11 @@ func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time
 		if remark != "" {
 			more = append(more, remark)
 		}
+		remarks = append(remarks, more...)
+		if reason, until, more = l.gates(ctx, f, l.Last); reason != "" {
+			l.letOthers(f, until)
+			return reason, until, nil
+		}
 		if err := l.remark(ctx, f, append(remarks, more...)...); err != nil {
 			return "", time.Time{}, err
 		}
@@ -96,9 +101,12 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason stri
 		return "", time.Time{}, nil
 	}
 	nodes := f.workload.eligible(listed[*corev1.Node](l.cluster.nodes))
+	running := l.cluster.running(f.workload.Environment)
 	for _, gate := range gates {
 		for _, i := range f.last.Images {
-			v := gate.Check(ctx, f.workload.candidate(i.Container, i.Layer, i.To), nodes)
+			c := f.workload.candidate(i.Container, i.Layer, i.To)
+			c.Running, c.Queued = running, f.last.Queued
+			v := gate.Check(ctx, c, nodes)
 			switch v.Answer {
 			case Refuse:
 				return oneLine(v.Reason), v.Until, nil

@@ -200,6 +200,24 @@ func (c *cluster) silent(node string) bool {
 // podsOf are the pods of an environment.
 func (c *cluster) podsOf(e Environment) []*corev1.Pod { return c.indexed(byEnvironment, e.String()) }
 
+// running are the nodes on which an environment has pods, by name.
+func (c *cluster) running(e Environment) (nodes []*corev1.Node) {
+	for _, pod := range c.podsOf(e) {
+		if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		obj, ok, err := c.nodes.GetStore().GetByKey(pod.Spec.NodeName)
+		if err != nil || !ok {
+			continue
+		}
+		if n := obj.(*corev1.Node); !slices.Contains(nodes, n) {
+			nodes = append(nodes, n)
+		}
+	}
+	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
+	return nodes
+}
+
 // pullsFor are the pods that pull images for an environment.
 func (c *cluster) pullsFor(e Environment) []*corev1.Pod { return c.indexed(byPuller, e.String()) }
 

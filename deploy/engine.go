@@ -30,6 +30,8 @@ type Engine struct {
 	// Tests are gates that put a load on the cluster: they are asked once all else
 	// lets it.
 	Tests []Gate
+	// Last are gates about the moment: they are asked last, when all is ready.
+	Last []Gate
 	// Parallel is how many rollouts go on at once; 0 is no limit.
 	Parallel int
 	// Canary has one of the environments on a base get a release first.

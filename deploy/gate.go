@@ -38,6 +38,10 @@ type Candidate struct {
 	Template *corev1.PodTemplateSpec
 	// Annotations of the workload.
 	Annotations map[string]string
+	// Running are the nodes on which its pods are now, by name.
+	Running []*corev1.Node
+	// Queued is when the rollout was decided on.
+	Queued time.Time
 }
 
 // Gate decides whether an environment may get an image now. It is asked again

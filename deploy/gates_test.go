@@ -6,18 +6,21 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
 	"github.com/lab-layers/lab-layers/deploy/gates"
+	"github.com/lab-layers/lab-layers/deploy/gpu"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 func gated(l *lab) func(*deploy.Engine) {
 	return func(e *deploy.Engine) {
 		e.Gates = []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: l.store, Now: time.Now}}
+		e.Last = []deploy.Gate{gates.Idle{Now: time.Now}}
 		e.Tests = []deploy.Gate{&gates.Smoke{Client: l.Client, Parallel: 4, Now: time.Now}}
 	}
 }
@@ -96,6 +99,41 @@ func TestCalendarGate(t *testing.T) {
 	commit := l.push("unet", runs(1))
 	has(t, l.await(e, deploy.Held, "").Reason, "frozen (0 * * * * for 1h)")
 	l.annotate(e, gates.FreezeAnnotation, "null")
+	l.await(e, deploy.Healthy, commit)
+}
+
+// TestIdleGate holds a rollout while the GPUs of the node are in use on which the
+// environment runs.
+func TestIdleGate(t *testing.T) {
+	l := newLab(t)
+	l.pool("used", "other")
+	e := l.deployment(workload{name: "unet", layer: "unet", image: ref("unet", runs(1)), replicas: 1, room: l.ns, annotations: map[string]string{gates.IdleAnnotation: "15m"}})
+	var node string
+	clustertest.Await(t, "its pod to run", func(ctx context.Context) error {
+		pods, err := l.Client.CoreV1().Pods(l.ns).List(ctx, metav1.ListOptions{})
+		if err == nil && (len(pods.Items) != 1 || pods.Items[0].Status.Phase != corev1.PodRunning) {
+			err = fmt.Errorf("there are %d", len(pods.Items))
+		}
+		if err == nil {
+			node = pods.Items[0].Spec.NodeName
+		}
+		return err
+	})
+	tell := func(what string) {
+		t.Helper()
+		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"{\"gpus\":[{}]}",%q:%q,%s}}}`, gpu.ReportAnnotation, gpu.SeenAnnotation, time.Now().Format(time.RFC3339), what)
+		_, err := l.Client.CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, patch, metav1.PatchOptions{})
+		l.check(err)
+	}
+	l.start(l.engine(gated(l)))
+	commit := l.push("unet", runs(2))
+	l.awaitReason(e, "waits until idle for 15m; node "+node+" does not tell: run lab-layers node-probe there")
+	tell(`"lab-layers.dev/gpu.busy":"87 %, 2 processes"`)
+	l.awaitReason(e, "waits until idle for 15m; node "+node+" busy (87 %, 2 processes)")
+	since := fmt.Sprintf(`"lab-layers.dev/gpu.busy":null,"lab-layers.dev/gpu.idle-since":%q`, time.Now().Add(-time.Minute).Format(time.RFC3339))
+	tell(since)
+	l.awaitReason(e, "waits until idle for 15m; node "+node+" idle since ")
+	l.annotate(e, gates.IdleAnnotation, `"30s"`)
 	l.await(e, deploy.Healthy, commit)
 }
 

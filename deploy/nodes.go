@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -37,17 +36,13 @@ func (n Nodes) String() string {
 // maxMissing bounds the nodes that are named.
 const maxMissing = 20
 
-// eligible are the nodes that a workload's pods may run on, by name: those that
-// their own terms let them on, and that have what they ask for, taken or free. None
-// are where nodes may not be read.
-func (l *leader) eligible(w *workload) []*corev1.Node {
-	pod := podOf(w.template)
-	wants := request(pod)
-	nodes := slices.DeleteFunc(listed[*corev1.Node](l.cluster.nodes), func(n *corev1.Node) bool {
-		return !mayRun(pod, n) || !fits(n.Status.Allocatable, wants)
+// hosts are the nodes that a workload's pods may run on, by name, and that have what
+// they ask for, taken or free. None are where nodes may not be read.
+func (l *leader) hosts(w *workload) []*corev1.Node {
+	wants := request(podOf(w.template))
+	return slices.DeleteFunc(w.eligible(listed[*corev1.Node](l.cluster.nodes)), func(n *corev1.Node) bool {
+		return !fits(n.Status.Allocatable, wants)
 	})
-	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
-	return nodes
 }
 
 // holds reports whether a node has an image, and since when that is not seen any
@@ -87,7 +82,7 @@ func (l *leader) nodes(ctx context.Context, f *facts) (*Nodes, error) {
 		images = f.last.goal(to)
 	}
 	digests := images.digests()
-	eligible := l.eligible(f.workload)
+	eligible := l.hosts(f.workload)
 	if len(digests) == 0 || len(eligible) == 0 {
 		return nil, nil
 	}

@@ -88,7 +88,7 @@ func (l *leader) prePull(ctx context.Context, f *facts) (reason string, until ti
 	if want.parallel == 0 {
 		return "", time.Time{}, "", nil
 	}
-	nodes := l.eligible(f.workload)
+	nodes := l.hosts(f.workload)
 	if len(nodes) == 0 {
 		return "", time.Time{}, "no image is pulled before: no node is known that its pods may run on", nil
 	}

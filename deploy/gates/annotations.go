@@ -15,6 +15,15 @@ const (
 	MemoryAnnotation = prefix + "gpu-memory"
 	// CapabilityAnnotation is the lowest compute capability, such as 8.0.
 	CapabilityAnnotation = prefix + "gpu-capability"
+	// IdleAnnotation is for how long the GPUs of the nodes on which the environment's
+	// pods run must have been idle, such as 15m.
+	IdleAnnotation = prefix + "when-idle"
+	// IdleLatestAnnotation is for how long that is waited for at the most, such as
+	// 48h, or "window": until the environment's window is about to close.
+	IdleLatestAnnotation = prefix + "when-idle-latest"
+	// IdleUnknownAnnotation is what follows where a node does not tell: wait (the
+	// default) or roll.
+	IdleUnknownAnnotation = prefix + "when-idle-unknown"
 	// SmokeAnnotation is a command as a JSON array, which must succeed in the new
 	// image first: of the first container, or with a dot and its name behind it
 	// of another one.

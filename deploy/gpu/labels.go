@@ -9,6 +9,9 @@ const (
 	// IdleAnnotation has since when no GPU of the node is in use (RFC 3339);
 	// absent while one is, or where that cannot be told.
 	IdleAnnotation = prefix + "idle-since"
+	// BusyAnnotation has how much they are in use while one is, as it was when the
+	// probe last wrote: see [Report.Busy].
+	BusyAnnotation = prefix + "busy"
 	// SeenAnnotation has when node-probe was last heard of (RFC 3339).
 	SeenAnnotation = prefix + "seen"
 

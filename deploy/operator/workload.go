@@ -75,6 +75,11 @@ func annotations(e *api.LabEnvironment) map[string]string {
 			all[gates.TimeoutAnnotation] = r.Smoke.Timeout.Duration.String()
 		}
 	}
+	if i := r.WhenIdle; i != nil {
+		all[gates.IdleAnnotation] = i.For.Duration.String()
+		all[gates.IdleLatestAnnotation] = strings.ToLower(i.Latest)
+		all[gates.IdleUnknownAnnotation] = strings.ToLower(i.Unknown)
+	}
 	if p := r.PrePull; p != nil {
 		all[deploy.PullAnnotation] = strconv.Itoa(int(p.Parallel))
 		all[deploy.PullPolicyAnnotation] = strings.ToLower(p.Policy)

@@ -64,8 +64,9 @@ func TestDeployment(t *testing.T) {
 		GPU: &api.GPU{Count: 2, Memory: new(resource.MustParse("40Gi")), DriverPolicy: "Strict"},
 		Rollout: api.Rollout{
 			Window: "0 2 * * * for 3h", Drift: "Correct", Canary: new(false), ProgressDeadline: &metav1.Duration{Duration: 5 * time.Minute},
-			PrePull: &api.PrePull{Parallel: 4, Timeout: &metav1.Duration{Duration: time.Minute}, Policy: "Hold"},
-			Smoke:   &api.Smoke{Command: []string{"python3", "-c", "import torch"}, Timeout: &metav1.Duration{Duration: time.Minute}},
+			WhenIdle: &api.WhenIdle{For: metav1.Duration{Duration: 15 * time.Minute}, Latest: "Window", Unknown: "Roll"},
+			PrePull:  &api.PrePull{Parallel: 4, Timeout: &metav1.Duration{Duration: time.Minute}, Policy: "Hold"},
+			Smoke:    &api.Smoke{Command: []string{"python3", "-c", "import torch"}, Timeout: &metav1.Duration{Duration: time.Minute}},
 		},
 		Scheduling: api.Scheduling{Spread: true, PriorityClassName: "class"},
 		Container: api.Container{Volumes: []api.Volume{
@@ -78,6 +79,7 @@ func TestDeployment(t *testing.T) {
 		"lab-layers.dev/window": "0 2 * * * for 3h", "lab-layers.dev/drift": "correct", "lab-layers.dev/canary": "false",
 		"lab-layers.dev/progress-deadline": "5m0s", "lab-layers.dev/smoke": `["python3","-c","import torch"]`, "lab-layers.dev/smoke-timeout": "1m0s",
 		"lab-layers.dev/pre-pull": "4", "lab-layers.dev/pre-pull-timeout": "1m0s", "lab-layers.dev/pre-pull-policy": "hold",
+		"lab-layers.dev/when-idle": "15m0s", "lab-layers.dev/when-idle-latest": "window", "lab-layers.dev/when-idle-unknown": "roll",
 		"lab-layers.dev/driver-policy": "strict", "lab-layers.dev/gpu-memory": "40Gi",
 	}
 	if !maps.Equal(d.Annotations, want) {

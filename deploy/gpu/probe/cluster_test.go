@@ -50,7 +50,7 @@ func TestOnItsOwnNode(t *testing.T) {
 	begun := time.Now().Truncate(time.Second)
 
 	board := Node{Name: "gpu-1", Client: nodes}
-	told := Told{a6000(gpu.Use{}).Facts(), begun, begun}
+	told := Told{Report: a6000(gpu.Use{}).Facts(), IdleSince: begun, Seen: begun}
 	// The policy is in force some moments after it was made: until then nothing
 	// is refused, so what follows is no proof of it.
 	clustertest.Await(t, "the policy", func(ctx context.Context) error {
@@ -82,6 +82,16 @@ func TestOnItsOwnNode(t *testing.T) {
 	}
 	if since, seen, err := board.Idle(t.Context()); err != nil || !since.Equal(begun) || !seen.Equal(begun) {
 		t.Errorf("idle since %s, seen %s, %v", since, seen, err)
+	}
+	if a := gpu.ReadActivity(got.Annotations, time.Now()); a.Unknown != "" || !a.IdleSince.Equal(begun) {
+		t.Errorf("its activity is %+v", a)
+	}
+	busy := Told{Report: told.Report, Busy: a6000(gpu.Use{Processes: 2, Percent: 87}).Busy(), Seen: begun}
+	if err := board.Tell(t.Context(), busy); err != nil {
+		t.Fatal(err)
+	}
+	if a := gpu.ReadActivity(nodeOf(t, k, "gpu-1").Annotations, time.Now()); a.Unknown != "" || a.Busy != "87 %, 2 processes" || !a.IdleSince.IsZero() {
+		t.Errorf("its activity is %+v", a)
 	}
 	// What is no longer so goes.
 	if err := board.Tell(t.Context(), Told{Report: gpu.Report{Fault: "the NVIDIA driver is not loaded"}, Seen: begun}); err != nil {

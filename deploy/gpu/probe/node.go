@@ -67,6 +67,9 @@ func annotations(t Told) (map[string]string, error) {
 	if !t.IdleSince.IsZero() {
 		a[gpu.IdleAnnotation] = t.IdleSince.UTC().Format(time.RFC3339)
 	}
+	if t.Busy != "" {
+		a[gpu.BusyAnnotation] = t.Busy
+	}
 	return a, nil
 }
 

@@ -21,7 +21,10 @@ type Told struct {
 	// IdleSince is since when no GPU is in use; zero while one is, or where that
 	// is not known.
 	IdleSince time.Time
-	Seen      time.Time
+	// Busy is how much the GPUs are in use; empty if none is, or that is not known.
+	// That it has changed is no reason to write.
+	Busy string
+	Seen time.Time
 }
 
 // Board is where a node's facts are written.
@@ -75,8 +78,8 @@ func (w *Watch) round(ctx context.Context) {
 	}
 	w.idle(report, now)
 	w.Metrics.set(report, w.idleSince)
-	t := Told{report.Facts(), w.idleSince, now}
-	same := reflect.DeepEqual(t.Report, w.told.Report) && t.IdleSince.Equal(w.told.IdleSince)
+	t := Told{report.Facts(), w.idleSince, report.Busy(), now}
+	same := (t.Busy == "") == (w.told.Busy == "") && reflect.DeepEqual(t.Report, w.told.Report) && t.IdleSince.Equal(w.told.IdleSince)
 	if same && now.Sub(w.told.Seen) < heartbeat {
 		return
 	}

@@ -167,9 +167,28 @@ type Rollout struct {
 	// Smoke is what must succeed in the new image first.
 	// +optional
 	Smoke *Smoke `json:"smoke,omitempty"`
+	// WhenIdle waits until the GPUs of the nodes on which the pods run are idle.
+	// +optional
+	WhenIdle *WhenIdle `json:"whenIdle,omitempty"`
 	// PrePull has the nodes pull the image before the rollout begins.
 	// +optional
 	PrePull *PrePull `json:"prePull,omitempty"`
+}
+
+// WhenIdle is how long a rollout waits for GPUs to be idle.
+type WhenIdle struct {
+	// For is for how long they must have been, such as 15m.
+	For metav1.Duration `json:"for"`
+	// Latest is for how long that is waited for at the most, such as 48h, or Window:
+	// until the window is about to close. Without it that is for ever.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^(Window|([0-9]+(\.[0-9]+)?(h|m|s))+)$`
+	// +kubebuilder:validation:MaxLength=40
+	Latest string `json:"latest,omitempty"`
+	// Unknown says what follows where a node does not tell whether it is idle.
+	// +optional
+	// +kubebuilder:validation:Enum=Wait;Roll
+	Unknown string `json:"unknown,omitempty"`
 }
 
 // PrePull is how nodes pull an image before a rollout.
