@@ -1,0 +1,1 @@
+update rollouts set remark = 'it was warned of';
