@@ -246,7 +246,7 @@ func TestPrePullFails(t *testing.T) {
 	for range 3 {
 		pulls.end(notPulled())
 	}
-	l.await(goesOn, deploy.Healthy, commit)
+	has(t, l.await(goesOn, deploy.Healthy, commit).Rollout.Remark, "pre-pull: on ", " of 2 nodes; node ", "ErrImagePull: blob not found")
 	l.awaitReason(holds, "pre-pull: on ", " of 2 nodes; node ", "ErrImagePull: blob not found")
 	_, err := l.store.Resume(t.Context(), holds)
 	l.check(err)
