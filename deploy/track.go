@@ -50,6 +50,14 @@ func ParseTrack(text string) (Track, error) {
 
 func (t Track) String() string { return t.text }
 
+// Refs are what it follows: one ref or, if tags is true, some of all Git tags.
+func (t Track) Refs() (refs []layers.Ref, tags bool) {
+	if t.ref == "" {
+		return nil, true
+	}
+	return []layers.Ref{t.ref}, false
+}
+
 // Newest finds the newest release that the track follows; nil if there is none.
 // Of Git tags the highest version counts, as semantic versions go, and one that
 // is no version is below them all: by its run. Pre-releases are left out unless

@@ -44,7 +44,10 @@ func (s *Store) Estate(ctx context.Context) (e cleanup.Estate, err error) {
 					union all
 					select environment, value from pins, jsonb_each_text(images)),
 				used as (select environment, substring(image from '@(sha[0-9]+:[0-9a-f]+)$') as digest from had)
-				select distinct u.digest, e.gone from used u join environments e on e.id = u.environment where u.digest is not null order by u.digest`); err != nil {
+				select distinct u.digest, e.gone from used u join environments e on e.id = u.environment where u.digest is not null
+				union
+				select digest, case when bool_and(ended is not null) then max(ended) end from tasks where digest is not null group by digest
+				order by 1`); err != nil {
 				return err
 			}
 			e.Snapshots, err = collect(ctx, tx, scanSnapshot, `

@@ -9,12 +9,16 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
-// maxTraced bounds the lists of a trace.
-const maxTraced = 1000
+// Bounds of the lists of a trace.
+const (
+	maxTraced      = 1000
+	maxTracedTasks = 20
+)
 
 // Trace tells where images come from and what depends on them.
 type Trace struct {
@@ -30,6 +34,8 @@ type Trace struct {
 	// StandingOn is everything that stands on the image, directly or not, the
 	// newest first and at most 1,000; empty for a commit.
 	StandingOn []Standing `json:"standing_on"`
+	// Tasks are those that had one of the images, the newest first and at most 20.
+	Tasks []deploy.Task `json:"tasks,omitempty"`
 }
 
 // TraceKind says what a query named.
@@ -133,6 +139,14 @@ func (s *Store) trace(ctx context.Context, query string) (*Trace, error) {
 		t.Outside = found.outside
 		t.StandingOn, err = s.standingOn(ctx, found.outside...)
 	}
+	if err != nil || len(t.Images) == 0 {
+		return t, err
+	}
+	var digests []string
+	for _, i := range t.Images {
+		digests = append(digests, string(i.Digest))
+	}
+	t.Tasks, err = s.tasks(ctx, "t.digest = any($1::text[]) order by t.id desc limit $2", digests, maxTracedTasks)
 	return t, err
 }
 

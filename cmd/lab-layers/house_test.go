@@ -25,7 +25,7 @@ deploy/pull:
 deploy/clustertest: pipeline/child
 deploy/clustertest/serve: deploy/clustertest
 deploy/gates: deploy deploy/calendar deploy/gpu pipeline pipeline/cuda
-deploy/operator: deploy deploy/gates
+deploy/operator: deploy deploy/gates layers
 deploy/operator/api:
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda

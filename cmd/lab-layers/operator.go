@@ -27,8 +27,9 @@ func newOperator() *cobra.Command {
 		Short: "Roll the workloads of a cluster, without building",
 		Long: `operator does what an agent with --kubeconfig does in the cluster, and nothing
 else: it rolls annotated workloads and LabEnvironments to the images that agents on
-the same database release, and shows their builds as LabImages. Of several, agents
-included, one is at work and another takes over when it ends.`,
+the same database release, runs LabTasks in them, and shows their builds as
+LabImages. Of several, agents included, one is at work and another takes over when
+it ends.`,
 		Example: `  lab-layers operator --repo https://git.example.org/lab.git --deploy-registry registry.example.org/labs \
       --database-url postgres://lab@db/lab`,
 		Args: cobra.NoArgs,

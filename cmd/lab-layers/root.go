@@ -35,7 +35,7 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 	root.AddCommand(
 		newInit(), newValidate(), newPlan(), newReplay(), newHook(),
 		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newLogs(), newHistory(), newTrace(), newGC(),
-		newEnvironments(), newRollback(), newResume(), newOperator(), newNodeProbe(),
+		newEnvironments(), newRollback(), newResume(), newTasks(), newOperator(), newNodeProbe(),
 	)
 	markArgs(root)
 	return root

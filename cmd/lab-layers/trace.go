@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func newTrace() *cobra.Command {
 (LAYER:TAG); a commit; an image from outside; or an environment of the cluster
 (NAMESPACE/KIND/NAME), of which it also shows the rollouts. It shows the commits that have
 the image, its parents down to the image from outside, its blobs, framework and
-driver requirement, and everything that stands on it.`,
+driver requirement, the tasks that had it, and everything that stands on it.`,
 		Example: `  lab-layers trace resnet50:main
   lab-layers trace 3f2a9c01
   lab-layers trace nvidia/cuda:12.4.1-base-ubuntu22.04`,
@@ -65,6 +66,16 @@ func printTrace(w io.Writer, trace *postgres.Trace) error {
 	}
 	for _, base := range trace.Outside {
 		fmt.Fprintf(w, "image from outside  %s@%s\n", base.Name, base.Digest)
+	}
+	if len(trace.Tasks) > 0 {
+		fmt.Fprintf(w, "\ntasks that had it, the newest first\n")
+		rows := [][]string{{"  TASK", "USER", "STATE", "LAYER", "SUBMITTED"}}
+		for _, t := range trace.Tasks {
+			rows = append(rows, []string{"  " + t.String(), t.User, string(t.State), string(t.Layer), t.Submitted.UTC().Format(time.DateTime)})
+		}
+		if err := table(w, rows...); err != nil {
+			return err
+		}
 	}
 	if len(trace.StandingOn) == 0 {
 		return nil

@@ -26,6 +26,7 @@ func tree(scheme *runtime.Scheme, obj client.Object, status bool) (*unstructured
 		named := &unstructured.Unstructured{Object: map[string]any{"status": all["status"]}}
 		named.SetNamespace(obj.GetNamespace())
 		named.SetName(obj.GetName())
+		named.SetResourceVersion(obj.GetResourceVersion()) // where it counts which one was read
 		u = named
 	} else {
 		delete(u.Object, "status")

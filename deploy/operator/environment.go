@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -218,25 +219,29 @@ func mark(e *api.LabEnvironment, d *appsv1.Deployment, s *corev1.Service, b *pol
 	return text
 }
 
-// taken says that an object of the environment's name is not its own.
+// taken says that an object of the name is not the owner's.
 type taken struct{ what string }
 
 func (t taken) Error() string {
-	return "a " + t.what + " of this name is not of this environment: delete it, or take another name"
+	of := "environment"
+	if t.what == "Job" {
+		of = "task"
+	}
+	return "a " + t.what + " of this name is not of this " + of + ": delete it, or take another name"
 }
 
-// find reads an object that is the environment's; nil if there is none.
+// find reads an object that is an owner's; nil if there is none.
 func find[T interface {
-	*appsv1.Deployment | *corev1.Service | *policyv1.PodDisruptionBudget
+	*appsv1.Deployment | *corev1.Service | *policyv1.PodDisruptionBudget | *batchv1.Job
 	client.Object
-}](ctx context.Context, from client.Reader, key types.NamespacedName, obj T, e *api.LabEnvironment) (T, error) {
+}](ctx context.Context, from client.Reader, key types.NamespacedName, obj T, owner metav1.Object) (T, error) {
 	err := from.Get(ctx, key, obj)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !metav1.IsControlledBy(obj, e):
+	case !metav1.IsControlledBy(obj, owner):
 		return nil, taken{strings.TrimPrefix(fmt.Sprintf("%T", obj), "*v1.")}
 	}
 	return obj, nil

@@ -207,10 +207,10 @@ func TestEnvironmentsThatAreRefused(t *testing.T) {
 			s.Container.Volumes = []api.Volume{{Name: "data", MountPath: "/data", Claim: "imagenet", Secret: "token"}}
 		}),
 		"a capability": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
-			s.GPU = &api.GPU{Count: 1, ComputeCapability: "eight"}
+			s.GPU = &api.GPU{Devices: api.Devices{Count: 1, ComputeCapability: "eight"}}
 		}),
 		"a driver policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
-			s.GPU = &api.GPU{Count: 1, DriverPolicy: "Unknown"}
+			s.GPU = &api.GPU{Devices: api.Devices{Count: 1}, DriverPolicy: "Unknown"}
 		}),
 		"a pre-pull of no node": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.PrePull = &api.PrePull{} }),
 		"a policy":              l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Drift = "hope" }),

@@ -113,7 +113,7 @@ func newLab(t testing.TB) *lab {
 	}
 	l.apply(examples + "/operator.yaml")
 	l.apply(examples + "/rollouts.yaml")
-	for _, role := range []string{"lab-layers-rollouts", "lab-layers-environments"} {
+	for _, role := range []string{"lab-layers-rollouts", "lab-layers-environments", "lab-layers-tasks"} {
 		l.check(l.client.Create(t.Context(), &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: role},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
@@ -123,7 +123,8 @@ func newLab(t testing.TB) *lab {
 	l.await("the resources to be served", func(ctx context.Context) error {
 		return errors.Join(
 			l.client.List(ctx, &api.LabImageList{}, client.InNamespace(l.ns)),
-			l.client.List(ctx, &api.LabEnvironmentList{}, client.InNamespace(l.ns)))
+			l.client.List(ctx, &api.LabEnvironmentList{}, client.InNamespace(l.ns)),
+			l.client.List(ctx, &api.LabTaskList{}, client.InNamespace(l.ns)))
 	})
 	db, err := database()
 	l.check(err)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/opencontainers/go-digest"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -25,10 +27,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 // Records are what the operator reads.
@@ -42,6 +46,27 @@ type Records interface {
 	BuiltLayers(ctx context.Context, of []deploy.RefState) ([]deploy.BuiltLayer, error)
 	// Environments returns where the environments stand that are not gone.
 	Environments(ctx context.Context) ([]deploy.Listed, error)
+	TaskRecords
+}
+
+// TaskRecords are what becomes of tasks, and what their images are chosen by.
+type TaskRecords interface {
+	// Submission returns what refs of a repository, some or, with tags, all Git
+	// tags, had of a layer just before a moment, and what they got first from then
+	// on.
+	Submission(ctx context.Context, url string, refs []layers.Ref, tags bool, layer layers.Name, moment time.Time) (deploy.Submission, error)
+	// LayerImage returns an image that a repository's layer has had; nil if there
+	// is none of that digest.
+	LayerImage(ctx context.Context, url string, layer layers.Name, d digest.Digest) (*deploy.LayerImage, error)
+	// RecordTask records where a task stands. What is final stays.
+	RecordTask(ctx context.Context, t deploy.Task) error
+	// OpenTasks returns the tasks that have not ended.
+	OpenTasks(ctx context.Context) ([]deploy.Task, error)
+	// TaskGone records that the tasks of a name were deleted, as far as they had
+	// not ended.
+	TaskGone(ctx context.Context, namespace, name string) error
+	// TaskEnds records when the program of a task that was deleted ended.
+	TaskEnds(ctx context.Context, uid string, finished time.Time) error
 }
 
 // Operator keeps custom resources and what they stand for in step. Its fields
@@ -55,7 +80,7 @@ type Operator struct {
 	Registry string
 	// Namespace of the LabImages, and of the lease of the one that leads.
 	Namespace string
-	// Namespaces whose LabEnvironments are looked after; none is all.
+	// Namespaces whose LabEnvironments and LabTasks are looked after; none is all.
 	Namespaces []string
 	Log        *slog.Logger
 }
@@ -79,6 +104,10 @@ func (o *Operator) Serve(ctx context.Context) {
 		}
 		if time.Since(began) > time.Minute {
 			failures = 0
+		}
+		if errors.Is(err, errTasks) {
+			failures, told = -1, ""
+			continue
 		}
 		if err != nil && err.Error() != told {
 			told = err.Error()
@@ -106,27 +135,41 @@ func (o *Operator) run(ctx context.Context) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), api.AddToScheme(scheme)); err != nil {
 		return err
 	}
-	namespaces := map[string]cache.Config{}
-	for _, name := range o.Namespaces {
-		namespaces[name] = cache.Config{}
-	}
-	made, err := labels.NewRequirement(environmentLabel, selection.Exists, nil)
+	direct, err := client.New(o.Config, client.Options{Scheme: scheme})
 	if err != nil {
 		return err
 	}
-	ours := cache.ByObject{Label: labels.NewSelector().Add(*made)}
+	taskNamespaces, why, err := o.taskNamespaces(ctx, direct)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		o.Log.Warn("LabTasks are not served for now", "problem", why, "served", taskNamespaces)
+	}
+	environmentsOnly, err := made(environmentLabel)
+	if err != nil {
+		return err
+	}
+	tasksOnly, err := made(taskLabel)
+	if err != nil {
+		return err
+	}
+	ours := cache.ByObject{Label: environmentsOnly}
+	watched := taskCache(tasksOnly, configs(taskNamespaces))
+	maps.Copy(watched, map[client.Object]cache.ByObject{
+		&api.LabImage{}:      {Namespaces: configs([]string{o.Namespace})},
+		&appsv1.Deployment{}: ours, &corev1.Service{}: ours, &policyv1.PodDisruptionBudget{}: ours,
+	})
 	m, err := ctrl.NewManager(o.Config, ctrl.Options{
 		Scheme: scheme,
 		Logger: logr.FromSlogHandler(slog.DiscardHandler), // see steady
 		Cache: cache.Options{
 			DefaultTransform:         cache.TransformStripManagedFields(),
 			DefaultWatchErrorHandler: o.watchFailed(),
-			DefaultNamespaces:        namespaces,
-			ByObject: map[client.Object]cache.ByObject{
-				&api.LabImage{}:      {Namespaces: map[string]cache.Config{o.Namespace: {}}},
-				&appsv1.Deployment{}: ours, &corev1.Service{}: ours, &policyv1.PodDisruptionBudget{}: ours,
-			},
+			DefaultNamespaces:        configs(o.Namespaces),
+			ByObject:                 watched,
 		},
+		Client:         client.Options{Cache: &client.CacheOptions{Unstructured: true}}, // see tasks.read
 		LeaderElection: true, LeaderElectionID: lease, LeaderElectionNamespace: o.Namespace, LeaderElectionReleaseOnCancel: true,
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true), CacheSyncTimeout: 30 * time.Second},
@@ -137,7 +180,35 @@ func (o *Operator) run(ctx context.Context) error {
 	if err := errors.Join(o.mirrorImages(m), o.makeEnvironments(m)); err != nil {
 		return err
 	}
+	if len(taskNamespaces) > 0 {
+		if err := o.makeTasks(ctx, m, taskNamespaces); err != nil {
+			return err
+		}
+	}
+	if why != "" {
+		if err := m.Add(manager.RunnableFunc(func(ctx context.Context) error { return o.watchRights(ctx, direct, taskNamespaces) })); err != nil {
+			return err
+		}
+	}
 	return m.Start(ctx)
+}
+
+// made selects what was made for what a label names.
+func made(label string) (labels.Selector, error) {
+	is, err := labels.NewRequirement(label, selection.Exists, nil)
+	if err != nil {
+		return nil, err
+	}
+	return labels.NewSelector().Add(*is), nil
+}
+
+// configs have a cache watch namespaces.
+func configs(namespaces []string) map[string]cache.Config {
+	all := map[string]cache.Config{}
+	for _, name := range namespaces {
+		all[name] = cache.Config{}
+	}
+	return all
 }
 
 // watchFailed tells of a watch that cannot be had, once; it is tried again.

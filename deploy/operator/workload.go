@@ -100,39 +100,51 @@ func annotations(e *api.LabEnvironment) map[string]string {
 
 // pod is an environment's, with an image or none.
 func pod(e *api.LabEnvironment, image string) corev1.PodSpec {
-	c, s := &e.Spec.Container, &e.Spec.Scheduling
-	main := corev1.Container{
-		Name: mainContainer, Image: image, Command: c.Command, Args: c.Args, Env: c.Env, Resources: *c.Resources.DeepCopy(),
-		ReadinessProbe: c.Readiness, LivenessProbe: c.Liveness, StartupProbe: c.Startup,
+	c := &e.Spec.Container
+	var devices *api.Devices
+	if e.Spec.GPU != nil {
+		devices = &e.Spec.GPU.Devices
 	}
+	spec := podOf(&c.Program, &e.Spec.Scheduling.Placement, devices, image)
+	main := &spec.Containers[0]
+	main.ReadinessProbe, main.LivenessProbe, main.StartupProbe = c.Readiness, c.Liveness, c.Startup
 	for _, p := range c.Ports {
 		main.Ports = append(main.Ports, corev1.ContainerPort{Name: p.Name, ContainerPort: p.Port, Protocol: corev1.ProtocolTCP})
 	}
-	spec := corev1.PodSpec{
-		AutomountServiceAccountToken: new(false),
-		NodeSelector:                 s.NodeSelector, Tolerations: s.Tolerations, PriorityClassName: s.PriorityClassName,
-	}
-	if s.Spread {
+	if e.Spec.Scheduling.Spread {
 		spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
 			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway,
 			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{environmentLabel: e.Name}},
 		}}
 	}
-	for _, v := range c.Volumes {
+	return spec
+}
+
+// podOf runs a program in an image, in its main container. devices is nil where
+// it needs no GPU.
+func podOf(p *api.Program, place *api.Placement, devices *api.Devices, image string) corev1.PodSpec {
+	main := corev1.Container{
+		Name: mainContainer, Image: image, Command: p.Command, Args: p.Args, Env: p.Env, Resources: *p.Resources.DeepCopy(),
+	}
+	spec := corev1.PodSpec{
+		AutomountServiceAccountToken: new(false),
+		NodeSelector:                 place.NodeSelector, Tolerations: place.Tolerations, PriorityClassName: place.PriorityClassName,
+	}
+	for _, v := range p.Volumes {
 		main.VolumeMounts = append(main.VolumeMounts, corev1.VolumeMount{Name: v.Name, MountPath: v.MountPath, SubPath: v.SubPath, ReadOnly: v.ReadOnly})
 		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: volumeSource(v)})
 	}
-	for _, name := range c.PullSecrets {
+	for _, name := range p.PullSecrets {
 		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
-	if g := e.Spec.GPU; g != nil {
+	if devices != nil {
 		if main.Resources.Limits == nil {
 			main.Resources.Limits = corev1.ResourceList{}
 		}
-		device := cmp.Or(g.Resource, defaultGPU)
-		main.Resources.Limits[corev1.ResourceName(device)] = *resource.NewQuantity(int64(g.Count), resource.DecimalSI)
+		device := cmp.Or(devices.Resource, defaultGPU)
+		main.Resources.Limits[corev1.ResourceName(device)] = *resource.NewQuantity(int64(devices.Count), resource.DecimalSI)
 		spec.Tolerations = append(spec.Tolerations, corev1.Toleration{Key: device, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule})
-		if terms := nodesWith(g); len(terms) > 0 {
+		if terms := nodesWith(devices); len(terms) > 0 {
 			spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 				RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms},
 			}}
@@ -164,7 +176,7 @@ const (
 
 // nodesWith are the nodes whose GPUs will do, by the labels of GPU Feature
 // Discovery; none is any.
-func nodesWith(g *api.GPU) (terms []corev1.NodeSelectorTerm) {
+func nodesWith(g *api.Devices) (terms []corev1.NodeSelectorTerm) {
 	need := func(key string, op corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorRequirement {
 		return corev1.NodeSelectorRequirement{Key: gfd + key, Operator: op, Values: values}
 	}

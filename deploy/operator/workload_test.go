@@ -25,16 +25,16 @@ func TestNodesWith(t *testing.T) {
 		"h100": node("H100", "81559", "9", "0"), "cpu": {},
 	}
 	for _, c := range []struct {
-		gpu  api.GPU
+		gpu  api.Devices
 		want string
 	}{
-		{api.GPU{ComputeCapability: "8.6"}, "[a6000 h100]"},
-		{api.GPU{ComputeCapability: "8.0"}, "[a100 a6000 h100]"},
-		{api.GPU{ComputeCapability: "8.0", Memory: new(resource.MustParse("79Gi"))}, "[a100 h100]"},
-		{api.GPU{Memory: new(resource.MustParse("16Gi"))}, "[a100 a6000 h100 volta]"},
-		{api.GPU{Products: []string{"A100", "V100"}}, "[a100 volta]"},
-		{api.GPU{Products: []string{"A100", "V100"}, ComputeCapability: "7.5"}, "[a100]"},
-		{api.GPU{}, "[a100 a6000 cpu h100 volta]"},
+		{api.Devices{ComputeCapability: "8.6"}, "[a6000 h100]"},
+		{api.Devices{ComputeCapability: "8.0"}, "[a100 a6000 h100]"},
+		{api.Devices{ComputeCapability: "8.0", Memory: new(resource.MustParse("79Gi"))}, "[a100 h100]"},
+		{api.Devices{Memory: new(resource.MustParse("16Gi"))}, "[a100 a6000 h100 volta]"},
+		{api.Devices{Products: []string{"A100", "V100"}}, "[a100 volta]"},
+		{api.Devices{Products: []string{"A100", "V100"}, ComputeCapability: "7.5"}, "[a100]"},
+		{api.Devices{}, "[a100 a6000 cpu h100 volta]"},
 	} {
 		var fit []string
 		for _, name := range []string{"a100", "a6000", "cpu", "h100", "volta"} {
@@ -61,17 +61,17 @@ func TestDeployment(t *testing.T) {
 	e := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: "vision", Name: "resnet50", UID: "1"}}
 	e.Spec = api.LabEnvironmentSpec{
 		Layer: "resnet50", Track: "v*", Repository: "vision",
-		GPU: &api.GPU{Count: 2, Memory: new(resource.MustParse("40Gi")), DriverPolicy: "Strict"},
+		GPU: &api.GPU{Devices: api.Devices{Count: 2, Memory: new(resource.MustParse("40Gi"))}, DriverPolicy: "Strict"},
 		Rollout: api.Rollout{
 			Window: "0 2 * * * for 3h", Drift: "Correct", Canary: new(false), ProgressDeadline: &metav1.Duration{Duration: 5 * time.Minute},
 			WhenIdle: &api.WhenIdle{For: metav1.Duration{Duration: 15 * time.Minute}, Latest: "Window", Unknown: "Roll"},
 			PrePull:  &api.PrePull{Parallel: 4, Timeout: &metav1.Duration{Duration: time.Minute}, Policy: "Hold"},
 			Smoke:    &api.Smoke{Command: []string{"python3", "-c", "import torch"}, Timeout: &metav1.Duration{Duration: time.Minute}},
 		},
-		Scheduling: api.Scheduling{Spread: true, PriorityClassName: "class"},
-		Container: api.Container{Volumes: []api.Volume{
+		Scheduling: api.Scheduling{Placement: api.Placement{PriorityClassName: "class"}, Spread: true},
+		Container: api.Container{Program: api.Program{Volumes: []api.Volume{
 			{Name: "data", MountPath: "/data", Claim: "imagenet", ReadOnly: true}, {Name: "tmp", MountPath: "/scratch", Scratch: new(resource.MustParse("1Gi"))},
-		}},
+		}}},
 	}
 	d := deployment(e)
 	want := map[string]string{

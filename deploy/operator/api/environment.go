@@ -98,6 +98,16 @@ type Home struct {
 
 // GPU is what each pod asks for.
 type GPU struct {
+	Devices `json:",inline"`
+	// DriverPolicy says what follows where the image does not fit a node's driver.
+	// Strict refuses it also where that is unknown.
+	// +optional
+	// +kubebuilder:validation:Enum=Strict;Refuse;Warn;Ignore
+	DriverPolicy string `json:"driverPolicy,omitempty"`
+}
+
+// Devices are the GPUs of a pod.
+type Devices struct {
 	// Count of GPUs.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=64
@@ -118,23 +128,23 @@ type GPU struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	Products []string `json:"products,omitempty"`
-	// DriverPolicy says what follows where the image does not fit a node's driver.
-	// Strict refuses it also where that is unknown.
-	// +optional
-	// +kubebuilder:validation:Enum=Strict;Refuse;Warn;Ignore
-	DriverPolicy string `json:"driverPolicy,omitempty"`
 }
 
-// Scheduling is where pods go.
+// Scheduling is where an environment's pods go.
 type Scheduling struct {
+	Placement `json:",inline"`
+	// Spread puts the pods on as many nodes as there are, if it can.
+	// +optional
+	Spread bool `json:"spread,omitempty"`
+}
+
+// Placement is where a pod goes, and before which others.
+type Placement struct {
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// +optional
 	// +listType=atomic
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-	// Spread puts the pods on as many nodes as there are, if it can.
-	// +optional
-	Spread bool `json:"spread,omitempty"`
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
@@ -218,8 +228,25 @@ type Smoke struct {
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
-// Container is how the image is run.
+// Container is how an environment's image is run.
 type Container struct {
+	Program `json:",inline"`
+	// Ports are those of the Service, too.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	Ports []Port `json:"ports,omitempty"`
+	// +optional
+	Readiness *corev1.Probe `json:"readiness,omitempty"`
+	// +optional
+	Liveness *corev1.Probe `json:"liveness,omitempty"`
+	// +optional
+	Startup *corev1.Probe `json:"startup,omitempty"`
+}
+
+// Program is what runs in the image, and with what.
+type Program struct {
 	// +optional
 	// +listType=atomic
 	Command []string `json:"command,omitempty"`
@@ -230,21 +257,9 @@ type Container struct {
 	// +listType=map
 	// +listMapKey=name
 	Env []corev1.EnvVar `json:"env,omitempty"`
-	// Ports are those of the Service, too.
-	// +optional
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=32
-	Ports []Port `json:"ports,omitempty"`
 	// Resources beside GPUs.
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
-	// +optional
-	Readiness *corev1.Probe `json:"readiness,omitempty"`
-	// +optional
-	Liveness *corev1.Probe `json:"liveness,omitempty"`
-	// +optional
-	Startup *corev1.Probe `json:"startup,omitempty"`
 	// Volumes are data sets, settings and scratch space.
 	// +optional
 	// +listType=map

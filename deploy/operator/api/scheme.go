@@ -14,7 +14,7 @@ func Version() schema.GroupVersion { return schema.GroupVersion{Group: Group, Ve
 
 // AddToScheme makes the resources known to clients.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(Version(), &LabImage{}, &LabImageList{}, &LabEnvironment{}, &LabEnvironmentList{})
+	s.AddKnownTypes(Version(), &LabImage{}, &LabImageList{}, &LabEnvironment{}, &LabEnvironmentList{}, &LabTask{}, &LabTaskList{})
 	metav1.AddToGroupVersion(s, Version())
 	return nil
 }
