@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/lab-layers/lab-layers/pipeline"
 )
@@ -84,7 +83,7 @@ type Deletion struct {
 
 // Plan says what would be removed now.
 func (c *Cleaner) Plan(ctx context.Context) ([]Deletion, error) {
-	d, err := c.decide(ctx)
+	d, err := c.decide(ctx, newAsker(c.Registry))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +106,7 @@ func (i ImageDeletion) deletion() Deletion {
 }
 
 // decide asks the registry for no more tags than the records leave in doubt.
-func (c *Cleaner) decide(ctx context.Context) (Decision, error) {
+func (c *Cleaner) decide(ctx context.Context, ask *asker) (Decision, error) {
 	estate, err := c.Records.Estate(ctx)
 	if err != nil {
 		return Decision{}, err
@@ -125,7 +124,7 @@ func (c *Cleaner) decide(ctx context.Context) (Decision, error) {
 	for _, i := range d.Images {
 		for _, repository := range i.Repositories {
 			if listing[repository] == nil {
-				if listing[repository], err = c.list(ctx, repository, ours, known); err != nil {
+				if listing[repository], err = ask.list(ctx, repository, ours, known); err != nil {
 					return Decision{}, err
 				}
 			}
@@ -134,54 +133,16 @@ func (c *Cleaner) decide(ctx context.Context) (Decision, error) {
 	return Decide(estate, listing, c.Policy), nil
 }
 
-// list reads what the tags of a repository point at, but for our own, which
-// protect nothing. What an index holds is asked for where it is not a known
-// image.
-func (c *Cleaner) list(ctx context.Context, repository string, ours map[string]bool, known map[digest.Digest]bool) (map[string]Target, error) {
-	names, err := c.Registry.Tags(ctx, repository)
-	if err != nil {
-		return nil, err
-	}
-	targets := make([]Target, len(names))
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
-	for n, name := range names {
-		if ours[name] {
-			continue
-		}
-		group.Go(func() error {
-			d, ok, err := c.Registry.Digest(gctx, repository, name)
-			if err != nil || !ok {
-				return err
-			}
-			targets[n].Digest = d
-			if !known[d] {
-				targets[n].Holds, err = c.Registry.Holds(gctx, repository, d)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	listing := make(map[string]Target, len(names))
-	for n, name := range names {
-		if targets[n].Digest != "" {
-			listing[name] = targets[n]
-		}
-	}
-	return listing, nil
-}
-
 // Clean removes what [Cleaner.Plan] names, while no run is at work: so no run
 // reuses what goes, and none pushes what a sweep would take for garbage. It gives
-// the queue a chance once a minute. What was done before an error is returned
-// with it.
+// the queue a chance once a minute, and more often where the registry takes long to
+// say what its tags point at. What was done before an error is returned with it.
 func (c *Cleaner) Clean(ctx context.Context) (done []Deletion, err error) {
 	until := time.Now().Add(c.Patience)
+	ask := newAsker(c.Registry)
 	for more := true; more; {
 		err := c.Records.Alone(ctx, func(ctx context.Context, held func(context.Context) error) error {
-			some, left, err := c.round(ctx, held)
+			some, left, err := c.round(ctx, ask, held)
 			done, more = append(done, some...), left
 			return err
 		})
@@ -189,6 +150,8 @@ func (c *Cleaner) Clean(ctx context.Context) (done []Deletion, err error) {
 		switch {
 		case errors.As(err, &busy) && time.Now().Before(until):
 			c.Log.Debug("clean-up waits", "for", busy.With)
+		case errors.Is(err, errSlow) && time.Now().Before(until):
+			c.Log.Debug("clean-up lets runs begin before it asks on", "error", err)
 		case err != nil:
 			return done, err
 		}
@@ -213,9 +176,14 @@ func wait(ctx context.Context, pause time.Duration) error {
 }
 
 // round is what is done in one go; more says that some is left.
-func (c *Cleaner) round(ctx context.Context, held func(context.Context) error) (done []Deletion, more bool, err error) {
+func (c *Cleaner) round(ctx context.Context, ask *asker, held func(context.Context) error) (done []Deletion, more bool, err error) {
 	until := time.Now().Add(longest)
-	d, err := c.decide(ctx)
+	limited, cancel := context.WithTimeoutCause(ctx, asking, errSlow)
+	defer cancel()
+	d, err := c.decide(limited, ask)
+	if errors.Is(context.Cause(limited), errSlow) {
+		err = fmt.Errorf("%w: not all within %v", errSlow, asking)
+	}
 	if err != nil {
 		return nil, true, err
 	}
