@@ -33,8 +33,16 @@ func TestSoak(t *testing.T) {
 	if *soakTime <= 0 {
 		t.Skip("it takes as long as -soak says: make soak")
 	}
-	s := newSoak(newLab(t))
-	s.check(s.start())
+	newSoak(newLab(t)).soak()
+}
+
+// soak leaves the agents to pushes and faults for as long as it is told, and
+// judges them.
+func (s *soak) soak() {
+	s.Helper()
+	for _, a := range s.agents() {
+		s.check(a.start())
+	}
 	began := time.Now()
 	calm := began.Add(*soakTime * 3 / 4)
 	s.act(calm, s.faults)
@@ -53,16 +61,15 @@ func TestSoak(t *testing.T) {
 // soak is an agent of its own, the repositories that it watches, and what was
 // done to them.
 type soak struct {
-	*program
+	*soakAgent
+	second  *soakAgent // works beside it on the same parts; nil if there is none
+	parts   *soakParts // that they were given; nil if the agent has its own
 	seed    uint64
-	log     *os.File // of the agent
-	url     string   // of the agent
 	remotes []*soakRemote
 	steps   *soakSteps
 	report  soakReport
 
 	mu     sync.Mutex
-	run    *soakAgent
 	breaks []soakBreak
 }
 
@@ -105,7 +112,7 @@ func (s *soak) get(ctx context.Context, path string) (*http.Response, error) {
 
 func newSoak(l *lab) *soak {
 	l.Helper()
-	s := &soak{program: newProgram(l), seed: *soakSeed, steps: newSoakSteps(l.T)}
+	s := &soak{soakAgent: &soakAgent{program: newProgram(l)}, seed: *soakSeed, steps: newSoakSteps(l.T)}
 	if s.seed == 0 {
 		s.seed = rand.Uint64N(1 << 32)
 	}
@@ -118,13 +125,9 @@ func newSoak(l *lab) *soak {
 	far := &soakRemote{name: "far", bare: filepath.Join(dir, "far.git"), gate: &soakGate{}}
 	far.url = far.gate.serve(l.T, dir) + "/far.git"
 	s.remotes = []*soakRemote{near, far}
-	s.url = "http://" + freeAddress(l.T)
 	secret := filepath.Join(dir, "secret")
 	l.check(os.WriteFile(secret, []byte(soakSecret+"\n"), 0o600))
-	s.args = []string{
-		"agent", "--webhook-secret-file", secret, "--api-token-file", secret, "--data-dir", s.data, "--interval", "2s", "--workers", "3", "--listen", s.url[len("http://"):],
-		"--repo", "near=" + near.url, "--repo", "far=" + far.url,
-	}
+	s.prepare(secret, s.remotes)
 	for i, r := range s.remotes {
 		l.command("", "git", "clone", "-q", "--bare", l.dir, r.bare)
 		r.dir = filepath.Join(dir, r.name)
@@ -134,18 +137,15 @@ func newSoak(l *lab) *soak {
 		r.pushed = []soakPush{{Ref: "refs/heads/main", Commit: string(l.head())}}
 	}
 	l.command("", s.binary, "hook", "install", "--repo", near.bare, "--agent", s.url, "--secret-file", secret)
-	var err error
-	s.log, err = os.CreateTemp("", "soak-*.log")
-	l.check(err)
-	l.Cleanup(func() {
-		s.log.Close()
-		if l.Failed() {
-			l.Logf("the agent's log is %s", s.log.Name())
-		} else {
-			os.Remove(s.log.Name())
-		}
-	})
 	return s
+}
+
+// agents are those that there are.
+func (s *soak) agents() []*soakAgent {
+	if s.second == nil {
+		return []*soakAgent{s.soakAgent}
+	}
+	return []*soakAgent{s.soakAgent, s.second}
 }
 
 // soakLayers are those of the repositories, parents first.

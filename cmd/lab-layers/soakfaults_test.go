@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,77 +18,16 @@ import (
 	"time"
 )
 
-// soakAgent is one process of the agent.
-type soakAgent struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-}
-
-// freeAddress is one that nobody listens at, and that stays the same over the
-// starts of an agent.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// start starts the agent and waits until it is ready.
-func (s *soak) start() error {
-	cmd := exec.Command(s.binary, s.args...)
-	cmd.Stderr = s.log
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	a := &soakAgent{cmd, make(chan struct{})}
-	go func() {
-		defer close(a.done)
-		_ = cmd.Wait()
-	}()
-	s.T.Cleanup(func() { _ = cmd.Process.Kill() })
-	s.mu.Lock()
-	s.run = a
-	s.mu.Unlock()
-	for late := time.After(time.Minute); ; {
-		res, err := http.Get(s.url + "/readyz")
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-a.done:
-			return errors.New("the agent ended at once; its log says why")
-		case <-late:
-			return errors.New("the agent was not ready after a minute")
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// stop sends the agent a signal and waits for its end.
-func (s *soak) stop(signal syscall.Signal) error {
-	if err := s.run.cmd.Process.Signal(signal); err != nil {
-		return err
-	}
-	select {
-	case <-s.run.done:
-		return nil
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("the agent had not ended 30 seconds after %v", signal)
-	}
-}
-
-// part finds a process of the agent by how its command line begins, or by what
-// it holds.
+// part finds a process of the agent's parts by how its command line begins.
 func (s *soak) part(ours func(line string) bool) (pid int, found bool) {
-	for _, pid := range descendants(s.T, s.run.cmd.Process.Pid) {
+	of := s.run.cmd.Process.Pid
+	if s.parts != nil {
+		of = os.Getpid() // which has parts of other tests, too
+	}
+	for _, pid := range descendants(s.T, of) {
 		line, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-		if ours(string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))) {
+		text := string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		if ours(text) && (s.parts == nil || s.parts.has(pid, text)) {
 			return pid, true
 		}
 	}
@@ -132,20 +68,24 @@ func (s *soak) faults(ctx context.Context) error {
 	a := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }
 	for pause(ctx, time.Second+a(12*time.Second)) {
 		var err error
+		hit := s.soakAgent
+		if s.second != nil && random.IntN(2) == 0 {
+			hit = s.second
+		}
 		switch n := random.IntN(100); {
 		case n < 25:
 			s.broke("kill -9 of the agent")
-			err = s.stop(syscall.SIGKILL)
+			err = hit.stop(syscall.SIGKILL)
 			if n < 8 {
 				pause(ctx, a(8*time.Second))
 			}
-			err = errors.Join(err, s.start())
+			err = errors.Join(err, hit.start())
 		case n < 33:
 			s.broke("SIGTERM to the agent")
-			err = errors.Join(s.stop(syscall.SIGTERM), s.start())
+			err = errors.Join(hit.stop(syscall.SIGTERM), hit.start())
 		case n < 38:
 			s.broke("SIGHUP to the agent")
-			err = s.run.cmd.Process.Signal(syscall.SIGHUP)
+			err = hit.run.cmd.Process.Signal(syscall.SIGHUP)
 		case n < 55:
 			err = s.kill("BuildKit", isBuildKit)
 		case n < 70:
@@ -164,9 +104,9 @@ func (s *soak) faults(ctx context.Context) error {
 		default:
 			// Longer than a lease at times.
 			s.broke("the agent is stopped for a while")
-			err = s.run.cmd.Process.Signal(syscall.SIGSTOP)
+			err = hit.run.cmd.Process.Signal(syscall.SIGSTOP)
 			pause(ctx, a(30*time.Second))
-			err = errors.Join(err, s.run.cmd.Process.Signal(syscall.SIGCONT))
+			err = errors.Join(err, hit.run.cmd.Process.Signal(syscall.SIGCONT))
 		}
 		if err != nil {
 			return err

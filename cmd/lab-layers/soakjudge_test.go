@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,7 +36,7 @@ func (s *soak) database() (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.Connect(s.Context(), found.DatabaseURL)
+	conn, err := pgx.Connect(s.Context(), cmp.Or(s.program.database, found.DatabaseURL))
 	if err != nil {
 		return nil, err
 	}
@@ -287,12 +288,18 @@ func (s *soak) judgeSteps(conn *pgx.Conn) {
 	}
 }
 
-// end stops the agent and checks that nothing of it is left.
+// end stops the agents and checks that nothing of them is left.
 func (s *soak) end() {
 	s.Helper()
-	a := &process{program: s.program, cmd: s.run.cmd}
-	family := a.family()
-	s.check(s.stop(syscall.SIGTERM))
-	a.gone(family)
-	s.leftovers()
+	for _, agent := range s.agents() {
+		a := &process{program: agent.program, cmd: agent.run.cmd}
+		family := a.family()
+		s.check(agent.stop(syscall.SIGTERM))
+		a.gone(family)
+		s.leftovers(agent.data)
+	}
+	if s.parts != nil {
+		s.parts.stop()
+		s.leftovers(s.parts.dir)
+	}
 }

@@ -79,19 +79,19 @@ func (s *soak) grown() {
 	}
 }
 
-// leftovers checks that an agent that has ended left no mount, and nothing half
-// done on the disk.
-func (s *soak) leftovers() {
+// leftovers checks that what has ended left no mount, and nothing half done on the
+// disk.
+func (s *soak) leftovers(dir string) {
 	s.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	s.check(err)
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, s.data) {
+		if strings.Contains(line, dir) {
 			s.Errorf("a mount is left: %s", line)
 		}
 	}
 	for _, pattern := range []string{"git/*/tmp/*", "buildkit/runc-overlayfs/executor/*/rootfs", "buildkit/tmp/*", "postgresql/*/base/pgsql_tmp/*"} {
-		left, err := filepath.Glob(filepath.Join(s.data, pattern))
+		left, err := filepath.Glob(filepath.Join(dir, pattern))
 		s.check(err)
 		if len(left) > 0 {
 			s.Errorf("%d files are left, such as %s", len(left), left[0])
