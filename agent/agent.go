@@ -283,7 +283,7 @@ func (a *Agent) carry(ctx context.Context, source Source, run Run) (Verdict, err
 	keeper.Go(func() { claim.keep(ctx, &a.news, cut) })
 	defer keeper.Wait()
 	defer cut(nil)
-	verdict, err := a.Carrier.Carry(ctx, Task{Run: run, Source: source, Trunk: trunk, Hold: claim.hold, Progress: a.Progress})
+	verdict, err := a.Carrier.Carry(ctx, Task{Run: run, Source: source, Trunk: trunk, Hold: claim.hold, Turn: claim.turn, Progress: a.Progress})
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

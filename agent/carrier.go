@@ -118,6 +118,7 @@ func (c *Carrier) Tags(ctx context.Context, source Source, move Move, trunk Trun
 // verdict, which has no snapshot.
 func (c *Carrier) Make(ctx context.Context, task Task, plan *layers.Plan, tags layers.TagSet, grant pipeline.Grant) (Verdict, error) {
 	run, images := task.Run, c.Images(task.Source)
+	images.Turn = task.Turn
 	dated, moving := split(tags, run.Move.New)
 	have, standing, err := images.Images(ctx, plan, moving)
 	if err != nil {

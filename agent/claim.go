@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 // CutOff says that a run is to end before its work is done, and how.
@@ -50,3 +52,28 @@ func final(err error) bool {
 // whatever our own clock says: this process, or the whole machine with its clocks,
 // may have stood still.
 func (c claim) hold(ctx context.Context) error { return c.store.Extend(ctx, c.run, Lease) }
+
+// turnPause is between two questions whether another agent still builds a key.
+const turnPause = 200 * time.Millisecond
+
+// turn waits until no other run builds a key. One that does keeps us waiting for
+// as long as its own claim lasts, not longer.
+func (c claim) turn(ctx context.Context, key layers.Key) (end func(), err error) {
+	for {
+		ours, err := c.store.Take(ctx, c.run, key)
+		if err != nil {
+			return nil, err
+		}
+		if ours {
+			return func() {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+				defer cancel()
+				_ = c.store.Leave(ctx, c.run, key) // else it ends with the claim
+			}, nil
+		}
+		wait(ctx, turnPause, nil)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+}

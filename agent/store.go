@@ -52,6 +52,11 @@ type Store interface {
 	Extend(ctx context.Context, run Run, lease time.Duration) error
 	// Release gives a run back to the queue. One that is to end has ended then.
 	Release(ctx context.Context, run Run, delay Delay) error
+	// Take has a run be the one that builds a key, unless another one is; false if
+	// so. It lasts until Leave, and no longer than the run's claim.
+	Take(ctx context.Context, run Run, key layers.Key) (ours bool, err error)
+	// Leave lets others build it.
+	Leave(ctx context.Context, run Run, key layers.Key) error
 	// Finish writes a verdict in one transaction. ErrLost says that the claim
 	// was lost; nothing is written then.
 	Finish(ctx context.Context, run Run, verdict Verdict) error

@@ -8,7 +8,7 @@ import (
 )
 
 // Flights keeps two builds of one key from running side by side in this
-// process. Across processes the ledger decides, at the cost of a second build.
+// process; [Pipeline.Turn] does so across processes.
 type Flights struct {
 	mu   sync.Mutex
 	busy map[layers.Key]chan struct{}

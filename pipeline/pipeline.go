@@ -39,6 +39,10 @@ type Pipeline struct {
 	Adopt bool
 	// Flights is shared by all pipelines of a process.
 	Flights *Flights
+	// Turn waits until no other process builds a key, and keeps others from it
+	// until it is told of the end. It only saves work: where two build a key all
+	// the same, the ledger decides. Nil is for a process that has no others.
+	Turn func(context.Context, layers.Key) (end func(), err error)
 }
 
 // Within is the same pipeline in another namespace.
@@ -125,7 +129,7 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 		out.State, out.Error = Stopped, context.Cause(ctx)
 		return out
 	}
-	release, err := p.Flights.enter(ctx, layer.Key)
+	release, err := p.enter(ctx, layer.Key)
 	if err == nil {
 		defer release()
 		err = p.build(ctx, layer, parent, grant, &out, progress)
@@ -137,6 +141,20 @@ func (p *Pipeline) make(ctx context.Context, layer *layers.PlannedLayer, parent 
 		}
 	}
 	return out
+}
+
+// enter waits until nobody else builds a key.
+func (p *Pipeline) enter(ctx context.Context, key layers.Key) (release func(), err error) {
+	here, err := p.Flights.enter(ctx, key)
+	if err != nil || p.Turn == nil {
+		return here, err
+	}
+	end, err := p.Turn(ctx, key)
+	if err != nil {
+		here()
+		return nil, err
+	}
+	return func() { end(); here() }, nil
 }
 
 // build makes one image, unless another build of the same key has just done it.

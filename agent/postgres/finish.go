@@ -43,6 +43,7 @@ func (s *Store) Finish(ctx context.Context, run agent.Run, v agent.Verdict) erro
 		batch.Queue(`update runs set state = $2, reason = $3, finished = now(), lease_until = null,
 			snapshot = (select id from snapshots where repository = $4 and commit = $5) where id = $1`,
 			run.ID, v.State, v.Reason, claim.repository, commit)
+		batch.Queue("delete from turns where run = $1", run.ID) // of attempts that were killed
 		if v.State == agent.Succeeded || v.State == agent.Failed {
 			// Runs that were put off and overtaken would take the ref's tags back.
 			batch.Queue(`update runs e set state = 'superseded', reason = 'overtaken by run ' || r.id, finished = now()
