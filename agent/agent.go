@@ -37,6 +37,10 @@ type Agent struct {
 	Sources []Source
 	// Interval between two looks at a repository.
 	Interval time.Duration
+	// FirstBranches is how many branches of a repository that is seen for the first
+	// time get a run, besides main: where there are more, none does before it moves.
+	// 0 is no limit.
+	FirstBranches int
 	// Workers is how many runs go on at once; 0 is 1.
 	Workers int
 	// Limit is the longest that one attempt at a run may take; 0 is no limit.
@@ -183,7 +187,7 @@ func (a *Agent) look(ctx context.Context, source Source) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	moves := movesBetween(id, source.URL(), seen, now)
+	moves := movesBetween(id, source.URL(), seen, now, a.FirstBranches)
 	if len(moves) == 0 {
 		return nil, nil
 	}
@@ -193,6 +197,10 @@ func (a *Agent) look(ctx context.Context, source Source) ([]Run, error) {
 	}
 	for _, run := range runs {
 		a.Log.Info("a ref moved", "run", run.ID, "repository", source.URL(), "ref", run.Move.Ref, "old", run.Move.Old.Short(), "new", run.Move.New.Short())
+	}
+	if quiet := len(moves) - len(runs); len(seen) == 0 && quiet > 0 {
+		a.Log.Info("a repository is seen for the first time: tags, and branches where there are many, are built when they next move",
+			"repository", source.URL(), "refs", len(moves), "left_alone", quiet)
 	}
 	signal(a.work)
 	return runs, nil

@@ -9,12 +9,17 @@ import (
 )
 
 // movesBetween lists what it takes to get from the refs as they were seen to
-// the refs as they are, main first.
-func movesBetween(id RepositoryID, url string, seen, now map[layers.Ref]layers.Commit) []Move {
+// the refs as they are, main first. Of a repository that is seen for the first time
+// some are quiet.
+func movesBetween(id RepositoryID, url string, seen, now map[layers.Ref]layers.Commit, branches int) []Move {
 	var moves []Move
+	quiet := func(layers.Ref) bool { return false }
+	if len(seen) == 0 {
+		quiet = quietAtFirst(now, branches)
+	}
 	for ref, commit := range now {
 		if seen[ref] != commit {
-			moves = append(moves, Move{Repository: id, URL: url, Ref: ref, Old: seen[ref], New: commit, Quiet: quiet(ref, seen), Cuts: cuts(ref)})
+			moves = append(moves, Move{Repository: id, URL: url, Ref: ref, Old: seen[ref], New: commit, Quiet: quiet(ref), Cuts: cuts(ref)})
 		}
 	}
 	for ref, commit := range seen {
@@ -65,15 +70,30 @@ func FindTrunk(ctx context.Context, store Store, repository RepositoryID) (Trunk
 	return Trunk{}, nil
 }
 
-// quiet moves are noted without a run: a repository that is seen for the first
-// time may have years of tags, and nobody waits for their images.
-func quiet(ref layers.Ref, seen map[layers.Ref]layers.Commit) bool {
-	return len(seen) == 0 && strings.HasPrefix(string(ref), "refs/tags/")
+// quietAtFirst tells the refs of a repository seen for the first time that are
+// noted without a run. It may have years of tags, and nobody waits for their
+// images. Where it has more branches besides the trunk than a number, most of them
+// are as old, and each is built when it next moves; 0 is no limit.
+func quietAtFirst(refs map[layers.Ref]layers.Commit, branches int) func(layers.Ref) bool {
+	trunk := mainRef
+	if _, ok := refs[mainRef]; !ok {
+		trunk = masterRef
+	}
+	others := 0
+	for ref := range refs {
+		if isBranch(ref) && ref != trunk {
+			others++
+		}
+	}
+	crowd := branches > 0 && others > branches
+	return func(ref layers.Ref) bool { return !isBranch(ref) || crowd && ref != trunk }
 }
+
+func isBranch(ref layers.Ref) bool { return strings.HasPrefix(string(ref), "refs/heads/") }
 
 // cuts tells the refs whose newest commit alone counts, and a build of an older
 // one is in its way. Main's run is brought to its end, so that a main that moves
 // often comes to an end too, and so is a tag's.
 func cuts(ref layers.Ref) bool {
-	return strings.HasPrefix(string(ref), "refs/heads/") && ref != mainRef && ref != masterRef
+	return isBranch(ref) && ref != mainRef && ref != masterRef
 }

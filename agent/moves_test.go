@@ -29,10 +29,19 @@ func TestMovesBetween(t *testing.T) {
 		{"old tags of a repository seen for the first time",
 			nil, refs{"refs/heads/main": "b", "refs/tags/v1": "a"},
 			[]string{"refs/heads/main  b", "refs/tags/v1  a quiet"}},
+		{"few branches of a repository seen for the first time",
+			nil, refs{"refs/heads/main": "b", "refs/heads/x": "a", "refs/heads/master": "a"},
+			[]string{"refs/heads/main  b", "refs/heads/master  a", "refs/heads/x  a"}},
+		{"many branches of a repository seen for the first time",
+			nil, refs{"refs/heads/master": "b", "refs/heads/x": "a", "refs/heads/y": "b", "refs/heads/z": "a"},
+			[]string{"refs/heads/master  b", "refs/heads/x  a quiet", "refs/heads/y  b quiet", "refs/heads/z  a quiet"}},
+		{"many new branches later",
+			refs{"refs/heads/main": "b"}, refs{"refs/heads/main": "b", "refs/heads/x": "a", "refs/heads/y": "b", "refs/heads/z": "a"},
+			[]string{"refs/heads/x  a", "refs/heads/y  b", "refs/heads/z  a"}},
 		{"all gone", refs{"refs/heads/main": "a", "refs/heads/x": "b"}, nil, []string{"refs/heads/main a ", "refs/heads/x b "}},
 	} {
 		var got []string
-		for _, m := range movesBetween(7, "url", c.seen, c.now) {
+		for _, m := range movesBetween(7, "url", c.seen, c.now, 2) {
 			if m.Repository != 7 || m.URL != "url" {
 				t.Errorf("%s: the move is of %d %s", c.name, m.Repository, m.URL)
 			}

@@ -34,6 +34,7 @@ type agentFlags struct {
 	secretRefs []string
 	interval   time.Duration
 	workers    int
+	branches   int
 	limit      time.Duration
 	drain      time.Duration
 
@@ -91,6 +92,7 @@ nothing.`,
 	cmd.Flags().StringSliceVar(&f.repoArgs, "repo", nil, "repository to watch: a path, file, http(s), ssh or git URL; several as NAME=URL, whose images are NAME/LAYER")
 	cmd.Flags().StringSliceVar(&f.secretRefs, "secret-refs", nil, "refs whose builds are given secrets and ssh keys, as patterns such as refs/heads/release/**; whoever may push to them can print the secrets (default: main, or master where there is no main)")
 	cmd.Flags().DurationVar(&f.interval, "interval", 30*time.Second, "time between two looks at a repository")
+	cmd.Flags().IntVar(&f.branches, "first-branches", 20, "most branches, besides main, that are built of a repository that is seen for the first time; where it has more, each is built when it next moves; 0 is no limit")
 	cmd.Flags().IntVar(&f.workers, "workers", 2, "runs that go on side by side")
 	cmd.Flags().IntVar(&f.stack.perRepository, "repository-workers", 0, "runs of one repository that go on side by side, on all agents; 0 is no limit")
 	cmd.Flags().DurationVar(&f.limit, "run-limit", 24*time.Hour, "longest that a run may take; 0 is no limit")
@@ -158,7 +160,7 @@ func (f *agentFlags) check() (err error) {
 // when the runs under way have ended, or have been handed over as ctx ends.
 func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.Logger) error {
 	a := &agent.Agent{
-		Interval: f.interval, Workers: f.workers, Limit: f.limit, Log: log,
+		Interval: f.interval, FirstBranches: f.branches, Workers: f.workers, Limit: f.limit, Log: log,
 		Progress: terminalProgress(out), Stopping: idle.Done(),
 	}
 	traced, endTraces, err := startTraces(idle, log)
