@@ -41,7 +41,7 @@ bench: setup build ## Measure beside the bare tools, as ratios
 DURATION ?= 1h
 SEED ?= 0
 
-soak: setup build ## Kill the parts at random for DURATION (1h, by SEED), and load the agent
+soak: setup build ## Kill the parts of one agent, then of two, at random for DURATION (1h each, by SEED), and load the agent
 	$(GO) test -run '^Test(Soak|Load)' -v -timeout 0 -soak $(DURATION) -soak-seed $(SEED) ./cmd/lab-layers
 
 generate: ## Write what is generated from the types of custom resources

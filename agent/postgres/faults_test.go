@@ -57,17 +57,23 @@ func killAt(t *testing.T, s *Store, table string, work func()) {
 	<-done
 }
 
+// patiently does again what failed as PostgreSQL was not there yet: on a busy
+// machine it comes back after longer than a store waits.
+func patiently(work func() error) error {
+	err := work()
+	for IsTransient(err) {
+		err = work()
+	}
+	return err
+}
+
 func TestKillInFinish(t *testing.T) {
 	s := newStore(t)
 	push(t, s, "refs/heads/main", "", "a")
 	run := mustClaim(t, s, "one")
 	v := verdict(run, lab(t, s, nil), "bert")
 	killAt(t, s, "tags", func() {
-		err := s.Finish(t.Context(), run, v)
-		for IsTransient(err) { // where the machine is busy, it comes back after longer than is waited for
-			err = s.Finish(t.Context(), run, v)
-		}
-		if err != nil {
+		if err := patiently(func() error { return s.Finish(t.Context(), run, v) }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -82,8 +88,13 @@ func TestKillInRecord(t *testing.T) {
 	moves := []agent.Move{{Repository: repository, URL: labURL, Ref: "refs/heads/main", New: commit("a")}}
 	killAt(t, s, "runs", func() {
 		// What was not committed is done again.
-		if runs := must[[]agent.Run](t)(s.Record(t.Context(), moves)); len(runs) != 1 {
-			t.Errorf("%d runs", len(runs))
+		var runs []agent.Run
+		err := patiently(func() (err error) {
+			runs, err = s.Record(t.Context(), moves)
+			return err
+		})
+		if err != nil || len(runs) != 1 {
+			t.Errorf("%d runs: %v", len(runs), err)
 		}
 	})
 	if refs := must[map[layers.Ref]layers.Commit](t)(s.Refs(t.Context(), repository)); len(refs) != 1 {
@@ -102,7 +113,10 @@ func TestRestart(t *testing.T) {
 	go func() {
 		defer close(ended)
 		for n := 0; ctx.Err() == nil; n++ {
-			_, err := s.Publish(ctx, image("bert", fmt.Sprint(n), nil))
+			err := patiently(func() error {
+				_, err := s.Publish(ctx, image("bert", fmt.Sprint(n), nil))
+				return err
+			})
 			if err != nil && ctx.Err() == nil {
 				t.Error(err)
 				return

@@ -70,11 +70,13 @@ func onDisk(dir string) (bytes int64) {
 	return bytes
 }
 
-// grown checks that nothing piles up in an agent that nothing is done to.
+// grown checks that nothing piles up in an agent that nothing is done to. It may
+// have been started just before: then its pools of connections, of two goroutines
+// each, fill up.
 func (s *soak) grown() {
 	s.Helper()
 	u, v := s.report.Before, s.report.After
-	if v.Goroutines > u.Goroutines+10 || v.Files > u.Files+10 || v.BuildKit > u.BuildKit+10 || v.Mounts > u.Mounts+2 || v.Processes > u.Processes+5 {
+	if v.Goroutines > u.Goroutines+20 || v.Files > u.Files+10 || v.BuildKit > u.BuildKit+10 || v.Mounts > u.Mounts+2 || v.Processes > u.Processes+5 {
 		s.Errorf("without a fault the agent went from %+v to %+v", *u, *v)
 	}
 }
