@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,8 @@ func gated(l *lab) func(*deploy.Engine) {
 func (l *lab) annotate(e deploy.Environment, annotation, value string) {
 	l.Helper()
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, annotation, value)
-	_, err := l.Client.AppsV1().Deployments(e.Namespace).Patch(l.Context(), e.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	resource := strings.ToLower(string(e.Kind)) + "s"
+	err := l.Client.AppsV1().RESTClient().Patch(types.MergePatchType).Namespace(e.Namespace).Resource(resource).Name(e.Name).Body(patch).Do(l.Context()).Error()
 	l.check(err)
 }
 

@@ -21,7 +21,7 @@ func TestNodeDies(t *testing.T) {
 	l.AddNode(t, clustertest.Node{Name: "dies", Labels: map[string]string{"lab": "dies"}, Taints: []corev1.Taint{clustertest.GPUTaint()}})
 	l.AddNode(t, clustertest.Node{Name: "lives"})
 	e := l.statefulSet(workload{name: "unet", layer: "unet", image: ref("unet", runs(0)), replicas: 1, annotations: map[string]string{
-		deploy.DeadlineAnnotation: "3s", deploy.CanaryAnnotation: "true",
+		deploy.CanaryAnnotation: "true",
 	}}, appsv1.RollingUpdateStatefulSetStrategyType, func(s *appsv1.StatefulSet) {
 		s.Spec.Template.Spec.NodeSelector = map[string]string{"lab": "dies"}
 		s.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Key: clustertest.GPUTaint().Key, Operator: corev1.TolerationOpExists}}
@@ -39,9 +39,11 @@ func TestNodeDies(t *testing.T) {
 	second := l.push("unet", runs(2))
 	l.await(e, deploy.Rolling, second)
 	l.KillNode(t, "dies", true)
+	l.annotate(e, deploy.DeadlineAnnotation, `"1s"`)
 	// The other waits for no canary that cannot go on, and has the one turn.
 	l.await(next, deploy.Healthy, second)
 	has(t, l.await(e, deploy.Rolling, second).Reason, "node dies is not ready")
+	l.annotate(e, deploy.DeadlineAnnotation, "null")
 	l.KillNode(t, "dies", false)
 	l.run("unet-0", runs(2))
 	l.await(e, deploy.Healthy, second)
