@@ -53,8 +53,8 @@ func (o *Operator) makeEnvironments(m ctrl.Manager) error {
 	if err := m.Add(manager.RunnableFunc(r.follow)); err != nil {
 		return err
 	}
-	return builder.ControllerManagedBy(m).Named("labenvironment").For(&api.LabEnvironment{}).
-		Owns(&api.LabEnvironment{}).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
+	return builder.ControllerManagedBy(m).Named("labenvironment").For(raw("LabEnvironment")).
+		Owns(raw("LabEnvironment")).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
 		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(steady{r, o.Log, "LabEnvironment"})
@@ -62,12 +62,16 @@ func (o *Operator) makeEnvironments(m ctrl.Manager) error {
 
 // Reconcile makes what one LabEnvironment asks for, and tells where it stands.
 func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	var e api.LabEnvironment
-	if err := r.client.Get(ctx, request.NamespacedName, &e); err != nil || e.DeletionTimestamp != nil {
+	u := raw("LabEnvironment")
+	if err := r.client.Get(ctx, request.NamespacedName, u); err != nil || u.GetDeletionTimestamp() != nil {
 		r.mu.Lock()
 		delete(r.applied, request.NamespacedName)
 		r.mu.Unlock()
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	var e api.LabEnvironment
+	if unreadable := decode(u, &e); unreadable != nil {
+		return ctrl.Result{}, r.told(ctx, &e, status(&e, &appsv1.Deployment{}, deploy.Listed{Standing: deploy.Standing{State: deploy.Faulty}}, unreadable))
 	}
 	if len(e.Spec.Students) > 0 {
 		there, problem := r.forStudents(ctx, &e)
@@ -260,8 +264,8 @@ func imageOf(d *appsv1.Deployment) string {
 // follow reads where the environments stand until the context ends.
 func (r *environments) follow(ctx context.Context) error {
 	return r.watchRecords(ctx, "LabEnvironments are not up to date", func(ctx context.Context) error {
-		var there api.LabEnvironmentList
-		if err := r.client.List(ctx, &there, client.Limit(1)); err != nil || len(there.Items) == 0 {
+		there := rawList("LabEnvironment")
+		if err := r.client.List(ctx, there, client.Limit(1)); err != nil || len(there.Items) == 0 {
 			return err
 		}
 		all, err := r.Records.Environments(ctx)
@@ -282,7 +286,9 @@ func (r *environments) follow(ctx context.Context) error {
 			if was, ok := before[key]; ok && was.Changed.Equal(l.Changed) && (was.Pinned == nil) == (l.Pinned == nil) {
 				continue
 			}
-			e := &api.LabEnvironment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+			e := raw("LabEnvironment")
+			e.SetNamespace(key.Namespace)
+			e.SetName(key.Name)
 			select {
 			case r.changed <- event.GenericEvent{Object: e}:
 			case <-ctx.Done():

@@ -108,3 +108,44 @@ func (l *logged) String() string {
 	defer l.mu.Unlock()
 	return l.Buffer.String()
 }
+
+// TestUnreadableEnvironment has one that the API server takes and Go's types do
+// not. Others go on.
+func TestUnreadableEnvironment(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: l.ns})
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"layer": "bert", "container": map[string]any{"resources": map[string]any{"limits": map[string]any{"cpu": "1e1.5"}}},
+	}}}
+	u.SetGroupVersionKind(api.Version().WithKind("LabEnvironment"))
+	u.SetNamespace(l.ns)
+	u.SetName("unreadable")
+	l.check(l.client.Create(t.Context(), u))
+	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.operate()
+	l.roll()
+	l.check(l.client.Create(t.Context(), l.environment("bert", "bert", nil)))
+	l.await("the unreadable one to be told of", func(ctx context.Context) error {
+		if err := l.client.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
+			return err
+		}
+		if state, _, _ := unstructured.NestedString(u.Object, "status", "state"); state != "faulty" {
+			return errors.New("it is " + state)
+		}
+		return nil
+	})
+	if reason, _, _ := unstructured.NestedString(u.Object, "status", "reason"); !strings.Contains(reason, "quantities must match") {
+		t.Errorf("the reason is %q", reason)
+	}
+	var e unstructured.Unstructured // the typed list would not be read
+	e.SetGroupVersionKind(u.GroupVersionKind())
+	l.await("the other to be ready", func(ctx context.Context) error {
+		if err := l.client.Get(ctx, client.ObjectKey{Namespace: l.ns, Name: "bert"}, &e); err != nil {
+			return err
+		}
+		if state, _, _ := unstructured.NestedString(e.Object, "status", "state"); state != "healthy" {
+			return errors.New("it is " + state)
+		}
+		return nil
+	})
+}

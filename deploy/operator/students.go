@@ -58,13 +58,15 @@ func homeOf(e, of *api.LabEnvironment) *corev1.PersistentVolumeClaim {
 // forStudents makes the environments of an environment's students, and returns
 // those that there are. What is in the way of one is in the way of no other.
 func (r *environments) forStudents(ctx context.Context, e *api.LabEnvironment) (there []api.LabEnvironment, problem error) {
-	var list api.LabEnvironmentList
-	if err := r.client.List(ctx, &list, client.InNamespace(e.Namespace), client.MatchingLabels{environmentLabel: e.Name}); err != nil {
+	list := rawList("LabEnvironment")
+	if err := r.client.List(ctx, list, client.InNamespace(e.Namespace), client.MatchingLabels{environmentLabel: e.Name}); err != nil {
 		return nil, err
 	}
 	have := map[string]*api.LabEnvironment{}
 	for i := range list.Items {
-		if of := &list.Items[i]; metav1.IsControlledBy(of, e) {
+		if u := &list.Items[i]; metav1.IsControlledBy(u, e) {
+			of := &api.LabEnvironment{}
+			_ = decode(u, of) // what cannot be read is not as it should be, and is put right
 			have[of.Name] = of
 		}
 	}
@@ -95,9 +97,9 @@ func (r *environments) forStudents(ctx context.Context, e *api.LabEnvironment) (
 // forStudent makes what one student needs.
 func (r *environments) forStudent(ctx context.Context, e, want *api.LabEnvironment, isNew bool) error {
 	if isNew { // or somebody else's
-		var is api.LabEnvironment
-		err := r.live.Get(ctx, client.ObjectKeyFromObject(want), &is)
-		if err == nil && !metav1.IsControlledBy(&is, e) {
+		is := raw("LabEnvironment")
+		err := r.live.Get(ctx, client.ObjectKeyFromObject(want), is)
+		if err == nil && !metav1.IsControlledBy(is, e) {
 			return taken{"LabEnvironment"}
 		}
 		if client.IgnoreNotFound(err) != nil {

@@ -103,7 +103,7 @@ func (r *tasks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resul
 // unreadable: such a one harms nobody but itself, as it would where all were
 // decoded together.
 func (r *tasks) read(ctx context.Context, key types.NamespacedName) (t *api.LabTask, unreadable, err error) {
-	u := rawTask()
+	u := raw("LabTask")
 	if err := r.client.Get(ctx, key, u); err != nil {
 		return nil, nil, err
 	}
@@ -118,13 +118,6 @@ func (r *tasks) read(ctx context.Context, key types.NamespacedName) (t *api.LabT
 		return t, err, nil
 	}
 	return t, nil, nil
-}
-
-// rawTask is a task as it is read, whatever it has.
-func rawTask() *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(api.Version().WithKind("LabTask"))
-	return u
 }
 
 // run has a task's Job made, once, and looks how it fares.

@@ -38,7 +38,7 @@ const eventOf = "involvedObject.uid"
 // them, of events those that say why a Job gets no pod.
 func taskCache(ours labels.Selector, namespaces map[string]cache.Config) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
-		rawTask():      {Namespaces: namespaces},
+		raw("LabTask"): {Namespaces: namespaces},
 		&batchv1.Job{}: {Namespaces: namespaces, Label: ours},
 		&corev1.Pod{}:  {Namespaces: namespaces, Label: ours},
 		&corev1.Event{}: {Namespaces: namespaces, Field: fields.SelectorFromSet(fields.Set{
@@ -64,7 +64,7 @@ func (o *Operator) makeTasks(ctx context.Context, m ctrl.Manager, namespaces []s
 	if err := m.Add(manager.RunnableFunc(r.follow)); err != nil {
 		return err
 	}
-	return builder.ControllerManagedBy(m).Named("labtask").For(rawTask()).Owns(&batchv1.Job{}).
+	return builder.ControllerManagedBy(m).Named("labtask").For(raw("LabTask")).Owns(&batchv1.Job{}).
 		Watches(&corev1.Pod{}, r.podHandler()).
 		Watches(&corev1.Event{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []reconcile.Request {
 			e, ok := obj.(*corev1.Event)
@@ -140,7 +140,7 @@ func (r *tasks) follow(ctx context.Context) error {
 
 // look has one task looked at.
 func (r *tasks) look(ctx context.Context, key types.NamespacedName) {
-	u := rawTask()
+	u := raw("LabTask")
 	u.SetNamespace(key.Namespace)
 	u.SetName(key.Name)
 	select {
