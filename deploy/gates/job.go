@@ -15,6 +15,9 @@ import (
 // keepFor is for how long a test that ended can be looked at, in seconds.
 const keepFor = 3600
 
+// component is what a test's Job and pod are labelled as.
+const component = "smoke-test"
+
 // jobFor is the Job that runs a command in a candidate's image: as the
 // environment's pod, on a node for it, but for what would touch the environment:
 // its labels, by which a Service or a controller would take it for one of its
@@ -45,14 +48,33 @@ func jobFor(c deploy.Candidate, name string, command []string, timeout time.Dura
 	}
 	spec.Containers = []corev1.Container{main}
 	spec.Volumes = volumes(spec)
-	labels := map[string]string{"app.kubernetes.io/managed-by": "lab-layers", "app.kubernetes.io/component": "smoke-test"}
+	labels := map[string]string{"app.kubernetes.io/managed-by": "lab-layers", "app.kubernetes.io/component": component}
 	return &batchv1.Job{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.Environment.Namespace, Labels: labels, Annotations: map[string]string{prefix + "environment": c.Environment.String(), prefix + "image": c.Image}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.Environment.Namespace, Labels: labels, Annotations: annotations(c)},
 		Spec: batchv1.JobSpec{
 			BackoffLimit: new(int32(0)), ActiveDeadlineSeconds: new(int64(timeout.Seconds())), TTLSecondsAfterFinished: new(int32(keepFor)),
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: *spec},
 		},
 	}
+}
+
+// annotations are those of a candidate's test.
+func annotations(c deploy.Candidate) map[string]string {
+	return map[string]string{prefix + "environment": c.Environment.String(), prefix + "image": c.Image}
+}
+
+// testOf reports whether a Job is a candidate's test. Who may make Jobs of any
+// name, but not say what is in them, cannot have one pass for it.
+func testOf(job *batchv1.Job, c deploy.Candidate) bool {
+	if job.Labels["app.kubernetes.io/component"] != component || metav1.GetControllerOf(job) != nil {
+		return false
+	}
+	for name, value := range annotations(c) {
+		if job.Annotations[name] != value {
+			return false
+		}
+	}
+	return true
 }
 
 func containerNamed(list []corev1.Container, name string) corev1.Container {

@@ -155,6 +155,9 @@ func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name
 	if err != nil {
 		return v, false, err
 	}
+	if !testOf(job, c) {
+		return v, false, fmt.Errorf("a Job %s is there that is not this test: delete it", name)
+	}
 	pods, err := g.pods(ctx, job)
 	if err != nil {
 		return v, false, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -165,6 +166,34 @@ func TestSmokeWithoutRights(t *testing.T) {
 	v := (&Smoke{Client: client, Parallel: 1, Now: time.Now}).Check(t.Context(), smoked(k.Namespace(t), "a", clustertest.Runs, ""), nil)
 	if v.Answer != deploy.Refuse || !strings.Contains(v.Reason, `User "nobody" cannot get resource "jobs"`) || v.Until.IsZero() {
 		t.Errorf("%+v", v)
+	}
+}
+
+// Who can have a Job of a test's name cannot have the test pass by it.
+func TestSmokeOfTakenName(t *testing.T) {
+	k := cluster.Get(t)
+	ns := k.Namespace(t)
+	command := []string{"python", "-c", "import torch"}
+	for name, forge := range map[string]func(*batchv1.Job){
+		"task": func(j *batchv1.Job) {
+			j.OwnerReferences = []metav1.OwnerReference{{APIVersion: "lab-layers.dev/v1alpha1", Kind: "LabTask", Name: j.Name, UID: "1", Controller: new(true)}}
+		},
+		"stranger": func(j *batchv1.Job) { j.Labels = map[string]string{"app": "unet"} },
+		"other":    func(j *batchv1.Job) { j.Annotations[prefix+"image"] = "registry.example/lab/other" },
+	} {
+		c := smoked(ns, name, clustertest.Runs, "")
+		job := jobFor(c, jobName(c, command), command, time.Minute, false)
+		if !testOf(job, c) {
+			t.Errorf("%s: a test is not known again", name)
+		}
+		forge(job)
+		if _, err := k.Client.BatchV1().Jobs(ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		v := (&Smoke{Client: k.Client, Parallel: 1, Now: time.Now}).Check(t.Context(), c, nil)
+		if want := "cannot run the smoke test: a Job " + job.Name + " is there that is not this test: delete it"; v.Answer != deploy.Refuse || v.Reason != want || v.Until.IsZero() {
+			t.Errorf("%s: %+v", name, v)
+		}
 	}
 }
 
