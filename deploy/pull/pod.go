@@ -16,9 +16,8 @@ const (
 	managedByLabel = "app.kubernetes.io/managed-by"
 	component      = "pre-pull"
 	manager        = "lab-layers"
-	// command is one that no image has: its start fails, which is after the pull.
-	// So nothing of the image is run, and it may be one without a shell.
-	command = "/lab-layers.dev/nothing"
+	// nothing is where commands are that no image has.
+	nothing = "/lab-layers.dev/nothing/"
 	// nobody is a user that needs not be in the image.
 	nobody = 65534
 )
@@ -44,6 +43,11 @@ func (o Order) Name() string {
 	}
 	return "pull-" + strings.TrimRight(strings.ReplaceAll(name, ".", "-"), "-") + "-" + hex.EncodeToString(sum[:8])
 }
+
+// command is one that the image does not have: its start fails, which is after the
+// pull. So nothing of the image is run, and it may be one without a shell. Who makes
+// an image cannot put it there, as its name is made of the image's own digest.
+func (o Order) command() string { return nothing + o.Name() }
 
 // Pod is the pod of the order. It has the template's account and secrets, as the
 // registry may ask for them, and its class of runtime, which may keep images of its
@@ -73,7 +77,7 @@ func (o Order) Pod() *corev1.Pod {
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
-				Name: "image", Image: o.Image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{command},
+				Name: "image", Image: o.Image, ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{o.command()},
 				// The image may ask for all GPUs where NVIDIA's runtime is the node's own.
 				Env: []corev1.EnvVar{{Name: "NVIDIA_VISIBLE_DEVICES", Value: "void"}},
 				SecurityContext: &corev1.SecurityContext{

@@ -50,6 +50,11 @@ func TestPod(t *testing.T) {
 	if err != nil || string(got) != string(want) {
 		t.Errorf("got\n%s\n%v", got, err)
 	}
+	other := order()
+	other.Image = strings.ReplaceAll(image, "a", "b")
+	if o := order(); o.command() == other.command() {
+		t.Error("an image can have the command that is to be missing from it")
+	}
 	if owner, ok := For(order().Pod()); !ok || owner != order().For {
 		t.Errorf("it is for %+v, %t", owner, ok)
 	}
