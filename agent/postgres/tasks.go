@@ -62,10 +62,10 @@ func (s *Store) TaskGone(ctx context.Context, namespace, name string) error {
 	return nil
 }
 
-// TaskEnds records when the program of a task that was deleted ended.
-func (s *Store) TaskEnds(ctx context.Context, uid string, finished time.Time) error {
-	err := s.write(ctx, `update tasks set finished = $2, recorded = now() where uid = $1 and state = 'deleted' and started is not null
-		and finished is null`, uid, finished)
+// TaskEnds records when the program of a namespace's task that was deleted ended.
+func (s *Store) TaskEnds(ctx context.Context, namespace, uid string, finished time.Time) error {
+	err := s.write(ctx, `update tasks set finished = $3, recorded = now() where namespace = $1 and uid = $2 and state = 'deleted'
+		and started is not null and finished is null`, namespace, clean(uid), finished)
 	if err != nil {
 		return fmt.Errorf("record the end of a task: %w", err)
 	}

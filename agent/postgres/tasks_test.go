@@ -181,9 +181,14 @@ func TestTasks(t *testing.T) {
 		if err := s.TaskGone(t.Context(), "vision", "train"); err != nil {
 			t.Fatal(err)
 		}
-		for _, uid := range []string{"1", "3"} {
-			if err := s.TaskEnds(t.Context(), uid, at.Add(time.Hour)); err != nil {
-				t.Fatal(err)
+		for _, uid := range []string{"1", "3", "\x00"} {
+			for _, end := range []struct {
+				namespace string
+				at        time.Time
+			}{{"nlp", at.Add(time.Minute)}, {"vision", at.Add(time.Hour)}} { // its own alone counts
+				if err := s.TaskEnds(t.Context(), end.namespace, uid, end.at); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 	}

@@ -65,8 +65,8 @@ type TaskRecords interface {
 	// TaskGone records that the tasks of a name were deleted, as far as they had
 	// not ended.
 	TaskGone(ctx context.Context, namespace, name string) error
-	// TaskEnds records when the program of a task that was deleted ended.
-	TaskEnds(ctx context.Context, uid string, finished time.Time) error
+	// TaskEnds records when the program of a namespace's task that was deleted ended.
+	TaskEnds(ctx context.Context, namespace, uid string, finished time.Time) error
 }
 
 // Operator keeps custom resources and what they stand for in step. Its fields

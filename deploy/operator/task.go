@@ -238,7 +238,7 @@ func (r *tasks) deleted(ctx context.Context, key types.NamespacedName) error {
 	for _, p := range gone {
 		_, end := programTimes(p)
 		if uid := p.Annotations[taskUID]; uid != "" && !end.IsZero() {
-			if err := r.Records.TaskEnds(ctx, uid, end); err != nil {
+			if err := r.Records.TaskEnds(ctx, key.Namespace, uid, end); err != nil {
 				return err
 			}
 		}
