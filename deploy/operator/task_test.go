@@ -194,7 +194,7 @@ func TestTask(t *testing.T) {
 	if j.Annotations["lab-layers.dev/commit"] != string(commit) || j.Annotations["lab-layers.dev/user"] != "ada" || pod.Annotations["lab-layers.dev/digest"] != good {
 		t.Errorf("the Job is annotated %v, its pod %v", j.Annotations, pod.Annotations)
 	}
-	if c.Image != s.Image || fmt.Sprint(c.Command, c.Args) != "[python3 train.py] [--epochs=3]" || c.VolumeMounts[0].MountPath != "/data" ||
+	if c.Image != s.Image || len(c.Env) != 0 || fmt.Sprint(c.Command, c.Args) != "[python3 train.py] [--epochs=3]" || c.VolumeMounts[0].MountPath != "/data" ||
 		c.Resources.Limits.Name(clustertest.GPUResource, resource.DecimalSI).Value() != 1 || *j.Spec.ActiveDeadlineSeconds != 12*3600 || *j.Spec.BackoffLimit != 2 {
 		t.Errorf("the Job is %+v", j.Spec)
 	}
@@ -239,6 +239,10 @@ func TestTaskOfADigest(t *testing.T) {
 	l.submit("elsewhere", func(s *api.LabTaskSpec) { s.Repository = "nlp" })
 	if task := l.awaitTask("old", in("Succeeded", api.Pinned, "True GivenDigest")); task.Status.Commit != string(old) {
 		t.Errorf("it is %+v", task.Status)
+	}
+	// It asked for no GPU, whatever its image asks for.
+	if env := l.jobs()[0].Spec.Template.Spec.Containers[0].Env; !slices.Contains(env, corev1.EnvVar{Name: "NVIDIA_VISIBLE_DEVICES", Value: "void"}) {
+		t.Errorf("its program gets %+v", env)
 	}
 	l.awaitTask("none", in("Failed", api.Failed, "True UnknownDigest"))
 	l.awaitTask("other", in("Failed", api.Failed, "True UnknownDigest"))

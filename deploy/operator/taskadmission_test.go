@@ -38,7 +38,12 @@ func TestTasksThatAreRefused(t *testing.T) {
 		"GPUs past the account": l.task("train", func(s *api.LabTaskSpec) {
 			s.Container.Resources.Limits = corev1.ResourceList{clustertest.GPUResource: resource.MustParse("8")}
 		}),
-		"no GPUs, but of some": l.task("train", func(s *api.LabTaskSpec) { s.GPU = &api.Devices{} }),
+		"GPUs by another name": l.task("train", func(s *api.LabTaskSpec) { s.GPU = &api.Devices{Count: 1, Resource: "cpu"} }),
+		"all GPUs of a node": l.task("train", func(s *api.LabTaskSpec) {
+			s.Container.Env = []corev1.EnvVar{{Name: "SEED", Value: "1"}, {Name: "NVIDIA_VISIBLE_DEVICES", Value: "all"}}
+		}),
+		"the name of a smoke test": l.task("smoke-bert-0123456789", nil),
+		"no GPUs, but of some":     l.task("train", func(s *api.LabTaskSpec) { s.GPU = &api.Devices{} }),
 	} {
 		if err := l.client.Create(t.Context(), task); !apierrors.IsInvalid(err) {
 			t.Errorf("%s: %v", name, err)
@@ -102,13 +107,15 @@ func TestTaskPolicy(t *testing.T) {
 	l := newLab(t)
 	l.apply(examples + "/tasks.yaml")
 	// It holds in this test's namespace alone.
-	var bound admissionv1.ValidatingAdmissionPolicyBinding
-	l.check(l.client.Get(t.Context(), client.ObjectKey{Name: "lab-layers-tasks"}, &bound))
-	bound.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{
-		MatchLabels: map[string]string{"kubernetes.io/metadata.name": l.ns},
-	}}
-	l.check(l.client.Update(t.Context(), &bound))
-	t.Cleanup(func() { l.check(l.client.Delete(context.Background(), &bound)) })
+	for _, name := range []string{"lab-layers-tasks", "lab-layers-tasks-deleted"} {
+		var bound admissionv1.ValidatingAdmissionPolicyBinding
+		l.check(l.client.Get(t.Context(), client.ObjectKey{Name: name}, &bound))
+		bound.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{
+			MatchLabels: map[string]string{"kubernetes.io/metadata.name": l.ns},
+		}}
+		l.check(l.client.Update(t.Context(), &bound))
+		t.Cleanup(func() { l.check(l.client.Delete(context.Background(), &bound)) })
+	}
 	l.check(l.client.Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: "submit"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "lab-layers-submit"},
@@ -129,6 +136,21 @@ func TestTaskPolicy(t *testing.T) {
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "spec.queue is your own: ada-at-uni.example") {
 		t.Errorf("another's queue: %v", err)
 	}
+	for name, set := range map[string]func(*api.LabTask){
+		"before others":            func(t *api.LabTask) { t.Spec.Scheduling.PriorityClassName = "system-cluster-critical" },
+		"on nodes kept for others": func(t *api.LabTask) { t.Spec.Scheduling.Tolerations = []corev1.Toleration{{Operator: "Exists"}} },
+		"that never goes":          func(t *api.LabTask) { t.Finalizers = []string{"example.com/never"} },
+	} {
+		task := l.task("own", func(s *api.LabTaskSpec) { s.User = "Ada@uni.example" })
+		set(task)
+		if err := ada.Create(t.Context(), task); !apierrors.IsForbidden(err) {
+			t.Errorf("a task %s: %v", name, err)
+		}
+		task.Spec.User = "admin" // who may edit tasks
+		if err := l.client.Create(t.Context(), task, client.DryRunAll); (err == nil) != (len(task.Finalizers) == 0) {
+			t.Errorf("an administrator's task %s: %v", name, err)
+		}
+	}
 	own := l.task("own", func(s *api.LabTaskSpec) { s.User, s.Queue = "Ada@uni.example", "ada-at-uni.example" })
 	l.check(ada.Create(t.Context(), own))
 	own.Status.State = "Succeeded"
@@ -139,5 +161,23 @@ func TestTaskPolicy(t *testing.T) {
 	if err := l.client.Update(t.Context(), own); !apierrors.IsInvalid(err) {
 		t.Errorf("a user that is changed afterwards: %v", err)
 	}
+	// Nobody deletes another's, or has what runs stay behind.
+	grace := rest.CopyConfig(config)
+	grace.Impersonate.UserName = "grace@uni.example"
+	other, err := client.New(grace, client.Options{Scheme: l.client.Scheme()})
+	l.check(err)
+	l.await("the policy of deletions to hold", func(ctx context.Context) error {
+		if err := other.Delete(ctx, own, client.DryRunAll); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "it is the task of Ada@uni.example") {
+			return fmt.Errorf("another's task: %w", err)
+		}
+		return nil
+	})
+	if err := ada.Delete(t.Context(), own, client.PropagationPolicy(metav1.DeletePropagationOrphan)); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "would run on") {
+		t.Errorf("a task whose Job stays: %v", err)
+	}
+	l.check(client.IgnoreNotFound(l.client.Delete(t.Context(), own, client.DryRunAll)))
+	agent, err := client.New(l.config(), client.Options{Scheme: l.client.Scheme()})
+	l.check(err)
+	l.check(agent.Delete(t.Context(), own, client.DryRunAll))
 	l.check(ada.Delete(t.Context(), own))
 }

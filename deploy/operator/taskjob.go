@@ -3,6 +3,7 @@ package operator
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	taskUID = api.Group + "/task-uid"
 	// queueLabel names the LocalQueue of Kueue that a Job waits in.
 	queueLabel = "kueue.x-k8s.io/queue-name"
+	// visibleGPUs is what NVIDIA's runtime goes by; void is to leave a container be.
+	visibleGPUs = "NVIDIA_VISIBLE_DEVICES"
 )
 
 // track is what a task followed when it was submitted; empty if it was given a
@@ -65,6 +68,11 @@ func job(t *api.LabTask) *batchv1.Job {
 	j.Spec.Template.Labels, j.Spec.Template.Annotations = labels, traced
 	spec := podOf(&t.Spec.Container, &t.Spec.Scheduling, t.Spec.GPU, t.Status.Image)
 	spec.RestartPolicy = corev1.RestartPolicyNever
+	if t.Spec.GPU == nil {
+		// Most images on CUDA ask for all GPUs, and get them where NVIDIA's runtime is
+		// the node's own.
+		spec.Containers[0].Env = append(slices.Clone(spec.Containers[0].Env), corev1.EnvVar{Name: visibleGPUs, Value: "void"})
+	}
 	// The end of what it printed is told where it fails.
 	spec.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 	j.Spec.Template.Spec = spec

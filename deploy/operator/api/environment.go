@@ -114,6 +114,7 @@ type Devices struct {
 	Count int32 `json:"count"`
 	// Resource is how nodes call them.
 	// +kubebuilder:default="nvidia.com/gpu"
+	// +kubebuilder:validation:Pattern=`/`
 	// +kubebuilder:validation:MaxLength=253
 	Resource string `json:"resource,omitempty"`
 	// Memory that each GPU has at least, such as 40Gi.

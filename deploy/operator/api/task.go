@@ -24,6 +24,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.commit`,priority=1
 // +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.digest`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",message="the name is that of a Job, too: small letters, digits and hyphens, 63 at the most"
+// +kubebuilder:validation:XValidation:rule="!self.metadata.name.matches('^smoke-.*-[0-9a-f]{10}$')",message="names such as smoke-NAME-0123456789 are those of smoke tests: take another one"
 type LabTask struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -38,6 +39,7 @@ type LabTask struct {
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a task stays as it was submitted: submit another one"
 // +kubebuilder:validation:XValidation:rule="!has(self.track) || !has(self.digest)",message="take one of track and digest"
 // +kubebuilder:validation:XValidation:rule="!has(self.container) || !has(self.container.resources) || !has(self.container.resources.limits) || self.container.resources.limits.all(r, !r.startsWith('nvidia.com/') && !r.startsWith('amd.com/'))",message="ask for GPUs by gpu: they are accounted for"
+// +kubebuilder:validation:XValidation:rule="!has(self.container) || !has(self.container.env) || self.container.env.all(v, v.name != 'NVIDIA_VISIBLE_DEVICES')",message="NVIDIA_VISIBLE_DEVICES is set by the cluster: ask for GPUs by gpu"
 type LabTaskSpec struct {
 	// User is who submits it. An admission policy holds it equal to who does: see
 	// docs/examples/kubernetes/tasks.yaml.
