@@ -28,7 +28,7 @@ torch: setup build ## Build the sample lab on Debian with PyTorch (minutes, 3 GB
 	@testdata/torch.sh bin .torch
 
 test: setup build cluster ## Run every test with the race detector
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 25m ./...
 
 bench: setup build ## Measure beside the bare tools, as ratios
 	@{ $(GO) test -run '^$$' -bench 'Push' -benchtime 20x ./cmd/lab-layers && \
