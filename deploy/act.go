@@ -228,6 +228,18 @@ func (l *leader) observe(ctx context.Context, s Standing) error {
 	return nil
 }
 
+// overlook records that an environment is not seen by this engine. What is known
+// of it stays, its pin too.
+func (l *leader) overlook(ctx context.Context, e Environment, why string) error {
+	was := l.book.entry(e).standing
+	if was == nil {
+		return nil
+	}
+	now := *was
+	now.Reason = why
+	return l.observe(ctx, now)
+}
+
 // gone records that an environment is no more.
 func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
 	if l.book.entry(e).standing == nil {

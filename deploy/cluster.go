@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +29,10 @@ import (
 // cluster is what the API server told of workloads, pods and nodes, kept up to
 // date by watches.
 type cluster struct {
-	log       *slog.Logger
-	workloads map[Kind][]cache.SharedIndexInformer // one for each namespace
-	pods      []cache.SharedIndexInformer
+	log        *slog.Logger
+	namespaces []string                             // none is all
+	workloads  map[Kind][]cache.SharedIndexInformer // one for each namespace
+	pods       []cache.SharedIndexInformer
 	// allPods is true where the pods of all namespaces are seen: only then is
 	// known what is free.
 	allPods bool
@@ -61,7 +63,7 @@ const (
 // newCluster prepares the watches of workloads in some namespaces, none is all,
 // of all pods that may be seen, and of nodes.
 func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []string, log *slog.Logger) (*cluster, error) {
-	c := &cluster{log: log, workloads: map[Kind][]cache.SharedIndexInformer{}, allPods: true}
+	c := &cluster{log: log, namespaces: namespaces, workloads: map[Kind][]cache.SharedIndexInformer{}, allPods: true}
 	podsIn := []string{metav1.NamespaceAll}
 	if len(namespaces) == 0 {
 		namespaces = podsIn
@@ -177,6 +179,32 @@ func (c *cluster) workload(e Environment) *workload {
 		}
 	}
 	return nil
+}
+
+// unseen says why an environment's workload cannot be known to be there or not;
+// empty if it can.
+func (c *cluster) unseen(e Environment) string {
+	if len(c.namespaces) > 0 && !slices.Contains(c.namespaces, e.Namespace) {
+		return "it is not looked after: its namespace is none of --namespaces"
+	}
+	for _, informer := range c.workloads[e.Kind] {
+		if !informer.HasSynced() {
+			return "it cannot be seen: " + c.problemOf(informer)
+		}
+	}
+	return ""
+}
+
+// problemOf is why a watch cannot be had.
+func (c *cluster) problemOf(informer cache.SharedIndexInformer) string {
+	for _, w := range c.watches {
+		if w.SharedIndexInformer == informer {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return cmp.Or(w.problem, "the API server has not told of it yet")
+		}
+	}
+	return ""
 }
 
 // environments are all workloads whose annotations ask for images.

@@ -156,6 +156,8 @@ func (f facts) start() step {
 		return step{}
 	case drift && f.resumed && f.target != nil:
 		return step{begin: f.rollout(*f.target, "resumed")}
+	case drift && f.newlyPinned():
+		return step{begin: f.rollout(*f.target, "replaces "+f.drift())}
 	case drift && !f.adoption.correct:
 		return step{}
 	case drift && f.target != nil && !blocked:
@@ -166,6 +168,12 @@ func (f facts) start() step {
 		return step{}
 	}
 	return step{begin: f.rollout(*f.target, "")}
+}
+
+// newlyPinned reports whether a person wants images that were not given yet: that
+// is a later wish than what somebody set by hand before.
+func (f facts) newlyPinned() bool {
+	return f.target != nil && f.target.pinned && !(f.last.Pinned && f.last.goal(to).same(f.target.images))
 }
 
 // blocked reports whether the target was tried and failed: that is done again

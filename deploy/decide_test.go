@@ -49,6 +49,8 @@ func after(state State, from, to string) func(*facts) {
 	}
 }
 
+func pinned(f *facts)  { f.target.pinned = true }
+func byPin(f *facts)   { f.last.Pinned = true }
 func unready(f *facts) { f.workload.progress.complete = false }
 func hopeless(f *facts) {
 	f.trouble = trouble{line: "pod a: CrashLoopBackOff", hopeless: true}
@@ -118,6 +120,8 @@ func TestDecide(t *testing.T) {
 		"edited, resumed":                    {situation(c, wants(b), after(Healthy, b, a), resumed), "begin b, back to a"},
 		"edited, corrected, failed once":     {situation(c, wants(b), after(RolledBack, a, b), correcting), "patch a"},
 		"edited, corrected, the ref is gone": {situation(c, after(Healthy, b, a), correcting), "patch a"},
+		"edited, then pinned":                {situation(c, wants(b), pinned, after(Healthy, b, a)), "begin b, back to a"},
+		"pinned, then edited":                {situation(c, wants(b), pinned, after(Healthy, a, b), byPin), ""},
 		"made anew":                          {situation(tagged, wants(a), after(Healthy, b, a), madeAnew), "begin a, back to " + tagged},
 		"made anew while it rolled":          {situation(tagged, wants(a), after(Rolling, b, a), madeAnew), "superseded: the workload was deleted and made anew"},
 	} {

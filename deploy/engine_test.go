@@ -194,6 +194,11 @@ func TestPin(t *testing.T) {
 	if l.image(e) != ref("unet", runs(1)) || v.Pinned == nil || !v.Rollout.Pinned {
 		t.Errorf("it was taken back to %s: %+v", l.image(e), v)
 	}
+	history, err = l.store.RolloutsOf(t.Context(), e, 100)
+	l.check(err)
+	if again := deploy.Before(history); again.Images["main"] != "registry.example/lab/unet:old" {
+		t.Errorf("back once more is %s", again.Images["main"])
+	}
 	third := l.push("unet", runs(3))
 	// Another environment shows when the release has been seen.
 	other := l.deployment(workload{name: "other", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})

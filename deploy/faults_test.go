@@ -335,3 +335,50 @@ func TestConflict(t *testing.T) {
 	stop()
 	<-done
 }
+
+// TestOverlooked has an engine that may not see a pinned workload: it is not
+// taken for deleted.
+func TestOverlooked(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "overlooked"})
+	e := l.deployment(workload{name: "unet", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})
+	stop := l.start(l.engine())
+	first := l.push("unet", runs(1))
+	l.await(e, deploy.Healthy, first)
+	history, err := l.store.RolloutsOf(t.Context(), e, 10)
+	l.check(err)
+	pin := deploy.Pin{Environment: e, Repository: labURL, Ref: mainRef, Commit: first, Images: deploy.Images{"main": history[0].Images[0].To}, By: "ada"}
+	l.check(l.store.Pin(t.Context(), pin))
+	l.push("unet", runs(2))
+	stop()
+
+	reason := func(want string, change func(*deploy.Engine)) {
+		t.Helper()
+		stop := l.start(l.engine(change))
+		clustertest.Await(t, want, func(context.Context) error {
+			if v := l.listed(e); v == nil || !strings.HasPrefix(v.Reason, want) || v.Pinned == nil {
+				return fmt.Errorf("it is %+v", v)
+			}
+			return nil
+		})
+		stop()
+	}
+	reason("it is not looked after: its namespace is none of --namespaces", func(e *deploy.Engine) { e.Namespaces = []string{"default"} })
+	reason("it cannot be seen: the role lacks list on deployments.apps in namespace "+l.ns, func(e *deploy.Engine) {
+		config := rest.CopyConfig(l.Config)
+		config.Impersonate.UserName = "nobody"
+		client, err := kubernetes.NewForConfig(config)
+		l.check(err)
+		e.Client = client
+	})
+	l.start(l.engine())
+	clustertest.Await(t, "it to be seen again", func(context.Context) error {
+		if v := l.listed(e); v == nil || v.Reason != "" || v.State != deploy.Healthy {
+			return fmt.Errorf("it is %+v", v)
+		}
+		return nil
+	})
+	if history, err := l.store.RolloutsOf(t.Context(), e, 10); err != nil || len(history) != 1 || l.image(e) != ref("unet", runs(1)) {
+		t.Errorf("it has %s after %d rollouts: %v", l.image(e), len(history), err)
+	}
+}

@@ -62,6 +62,9 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		}
 	}
 	if w == nil {
+		if why := l.cluster.unseen(e); why != "" {
+			return 0, l.overlook(ctx, e, why)
+		}
 		return 0, l.gone(ctx, e, "the workload was deleted")
 	}
 	if adoption == nil {
@@ -69,7 +72,7 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	}
 	url, known := adoption.url(l.Repositories)
 	if fault == nil && !known {
-		fault = fmt.Errorf("%s is %q: take one of %s", RepositoryAnnotation, adoption.repository, strings.Join(slices.Sorted(maps.Keys(l.Repositories)), ", "))
+		fault = fmt.Errorf("%s is %q: take %s", RepositoryAnnotation, adoption.repository, l.choices())
 	}
 	if fault != nil {
 		return 0, l.observe(ctx, Standing{Environment: e, UID: w.uid, Track: w.annotations[TrackAnnotation], State: Faulty, Reason: fault.Error()})
@@ -131,6 +134,15 @@ func (a *adoption) url(repositories map[string]string) (url string, known bool) 
 		}
 	}
 	return "", false
+}
+
+// choices are what RepositoryAnnotation may have.
+func (l *leader) choices() string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Repositories)), func(name string) bool { return name == "" })
+	if len(names) == 0 {
+		return "the one that is watched, which has no name: leave it out"
+	}
+	return strings.Join(names, ", ")
 }
 
 // outOfDate reports whether a workload was read before our own last patch.

@@ -22,7 +22,8 @@ type Listed struct {
 
 // Before is the pin that takes an environment back, given its rollouts with the
 // newest first: out of one that did not end well to what was there before, else
-// to the last healthy images that differ. It is nil if there is nothing to go
+// to the last healthy images that differ: those before the images' own rollout,
+// where a person went back to them already. It is nil if there is nothing to go
 // back to.
 func Before(rollouts []Rollout) *Pin {
 	if len(rollouts) == 0 {
@@ -33,7 +34,14 @@ func Before(rollouts []Rollout) *Pin {
 	if last.State != Healthy {
 		pin.Images = last.lastGood()
 	} else {
-		for _, r := range rollouts[1:] {
+		before := rollouts[1:]
+		if last.Pinned {
+			own := func(r Rollout) bool { return !r.Pinned && r.State == Healthy && r.goal(to).same(last.goal(to)) }
+			if i := slices.IndexFunc(rollouts, own); i >= 0 {
+				before = rollouts[i+1:]
+			}
+		}
+		for _, r := range before {
 			if r.State == Healthy && !r.goal(to).same(last.goal(to)) {
 				pin.Images = r.goal(to)
 				break

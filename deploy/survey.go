@@ -19,7 +19,7 @@ type surveyed struct {
 
 // survey asks a cluster once for the workloads of some namespaces, none is all,
 // and for its nodes. What may not be read is left out, as an engine goes without
-// it.
+// it; but where that is every kind of workload there is nothing to tell of.
 func survey(ctx context.Context, client kubernetes.Interface, namespaces []string) (found surveyed, err error) {
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
@@ -36,17 +36,26 @@ func survey(ctx context.Context, client kubernetes.Interface, namespaces []strin
 			func() (runtime.Object, error) { return client.BatchV1().CronJobs(ns).List(ctx, cached) },
 		)
 	}
-	for _, list := range lists {
+	var forbidden error
+	seen := false
+	for i, list := range lists {
 		objects, err := list()
 		if apierrors.IsForbidden(err) {
+			if i > 0 && forbidden == nil {
+				forbidden = err
+			}
 			continue
 		}
+		seen = seen || i > 0
 		if err == nil {
 			err = meta.EachListItem(objects, found.add)
 		}
 		if err != nil {
 			return found, err
 		}
+	}
+	if !seen {
+		return found, forbidden
 	}
 	return found, nil
 }

@@ -19,8 +19,7 @@ func (s *Store) Pins(ctx context.Context) ([]deploy.Pin, error) {
 		p.Ref = decodeRef(ref)
 		return p, err
 	}, `select e.namespace, e.kind, e.name, coalesce(g.url, ''), p.ref, coalesce(p.commit, ''), p.images, p.by, p.since
-		from pins p join environments e on e.id = p.environment left join repositories g on g.id = e.repository
-		where e.gone is null`)
+		from pins p join environments e on e.id = p.environment left join repositories g on g.id = e.repository`)
 	if err != nil {
 		return nil, fmt.Errorf("pins: %w", err)
 	}

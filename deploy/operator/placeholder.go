@@ -28,6 +28,7 @@ func (r *environments) reserve(ctx context.Context, e *api.LabEnvironment) error
 	d := &appsv1.Deployment{ObjectMeta: object(e)}
 	full := deployment(e)
 	d.Spec.Replicas, d.Spec.Selector, d.Spec.Template.Labels = new(int32(0)), full.Spec.Selector, full.Spec.Template.Labels
+	d.Spec.Strategy.Type = full.Spec.Strategy.Type // a default of the API server's would be in the way of another
 	d.Spec.Template.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: imageGate}}
 	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: mainContainer, Image: deploy.NoImage}}
 	u, err := tree(r.client.Scheme(), d, false)
