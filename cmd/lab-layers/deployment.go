@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,9 @@ func (f *deployFlags) engine(store *postgres.Store, registry string, repositorie
 		return nil, err
 	}
 	klog.SetSlogLogger(log.With("part", "client-go"))
+	if host, _, err := net.SplitHostPort(registry); f.registry == "" && err == nil && net.ParseIP(host).IsLoopback() {
+		log.Warn("nodes on other machines cannot pull from the registry: give --deploy-registry", "registry", registry)
+	}
 	return &deploy.Engine{
 		Client: client, Store: store, Repositories: repositories, Registry: cmp.Or(f.registry, registry), Namespaces: f.namespaces,
 		Gates:    []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: store, Now: time.Now}},

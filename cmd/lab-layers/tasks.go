@@ -82,7 +82,15 @@ func taskRow(t listedTask) []string {
 	}
 	d := t.Durations()
 	return []string{
-		t.String(), t.User, string(t.State), string(t.Layer), shortImage("@" + string(t.Digest)), t.Commit.Short(), fmt.Sprint(t.GPUs),
+		t.String(), t.User, string(t.State), string(t.Layer), taskImage(t), t.Commit.Short(), fmt.Sprint(t.GPUs),
 		t.Submitted.UTC().Format(time.DateTime), shown(d.Scheduling), shown(d.Initialisation), shown(d.Run), shown(d.Reclaim), cut(t.Reason, 100),
 	}
+}
+
+// taskImage is empty for a task that had no image.
+func taskImage(t listedTask) string {
+	if t.Digest == "" {
+		return ""
+	}
+	return shortImage("@" + string(t.Digest))
 }
