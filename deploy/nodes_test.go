@@ -38,6 +38,10 @@ func TestNodeDies(t *testing.T) {
 
 	second := l.push("unet", runs(2))
 	l.await(e, deploy.Rolling, second)
+	clustertest.Await(t, "the new pod's node", func(ctx context.Context) error {
+		_, err := l.placed(ctx, "unet-0", runs(2))
+		return err
+	})
 	l.KillNode(t, "dies", true)
 	l.annotate(e, deploy.DeadlineAnnotation, `"1s"`)
 	// The other waits for no canary that cannot go on, and has the one turn.
@@ -52,20 +56,29 @@ func TestNodeDies(t *testing.T) {
 	}
 }
 
-// run makes a pod ready once it has an image.
+// run makes a pod ready once it has an image and a node.
 func (l *lab) run(name, image string) {
 	l.Helper()
-	clustertest.Await(l, "pod "+name, func(ctx context.Context) error {
-		pod, err := l.Client.CoreV1().Pods(l.ns).Get(ctx, name, metav1.GetOptions{})
+	clustertest.Await(l, "pod "+name+" to run", func(ctx context.Context) error {
+		pod, err := l.placed(ctx, name, image)
 		if err != nil {
 			return err
-		}
-		if has := pod.Spec.Containers[0].Image; has != ref("unet", image) || pod.DeletionTimestamp != nil {
-			return fmt.Errorf("it has %s", has)
 		}
 		pod.Status.Phase = corev1.PodRunning
 		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()})
 		_, err = l.Client.CoreV1().Pods(l.ns).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 		return err
 	})
+}
+
+// placed finds a pod that has an image and a node.
+func (l *lab) placed(ctx context.Context, name, image string) (*corev1.Pod, error) {
+	pod, err := l.Client.CoreV1().Pods(l.ns).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if has := pod.Spec.Containers[0].Image; has != ref("unet", image) || pod.DeletionTimestamp != nil || pod.Spec.NodeName == "" {
+		return nil, fmt.Errorf("it has %s, and node %q", has, pod.Spec.NodeName)
+	}
+	return pod, nil
 }
