@@ -50,9 +50,9 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	if s.to == "" {
 		return 0, s.patch != nil, l.tidy(ctx, f)
 	}
-	if s.to == Rolling || s.to == RollingBack {
+	if s.to.underWay() {
 		again = f.deadlineIn()
-		if f.lost && f.still >= cmp.Or(f.adoption.deadline, f.workload.deadline) {
+		if f.lost && f.still >= f.deadline() {
 			l.letOthers(f, time.Time{})
 		}
 		if s.to == RollingBack && f.last.State == RollingBack && s.patch == nil {
@@ -73,10 +73,15 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	return again, before != s.to || s.patch != nil, nil
 }
 
+// deadline is how long a rollout may make no progress; 0 is for ever.
+func (f facts) deadline() time.Duration {
+	return cmp.Or(f.adoption.deadline, f.workload.deadline)
+}
+
 // deadlineIn is when a rollout that does not move is to be looked at again; 0 is
 // never.
 func (f facts) deadlineIn() time.Duration {
-	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
+	deadline := f.deadline()
 	if deadline == 0 || f.workload.strategy.onDelete || f.lost && f.still >= deadline {
 		return 0
 	}
@@ -185,7 +190,7 @@ func (l *leader) unstick(ctx context.Context, f *facts) error {
 	}
 	failed := f.last.goal(to)
 	for _, pod := range l.cluster.podsOf(f.workload.Environment) {
-		if pod.DeletionTimestamp != nil || podReady(pod) || !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return failed[c.Name] == c.Image }) {
+		if pod.DeletionTimestamp != nil || podReady(pod) || !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return sameImage(failed[c.Name], c.Image) }) {
 			continue
 		}
 		only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}

@@ -30,8 +30,8 @@ import (
 // date by watches.
 type cluster struct {
 	log        *slog.Logger
-	namespaces []string                             // none is all
-	workloads  map[Kind][]cache.SharedIndexInformer // one for each namespace
+	namespaces []string          // none is all
+	workloads  map[Kind][]*watch // one for each namespace
 	pods       []cache.SharedIndexInformer
 	// allPods is true where the pods of all namespaces are seen: only then is
 	// known what is free.
@@ -63,7 +63,7 @@ const (
 // newCluster prepares the watches of workloads in some namespaces, none is all,
 // of all pods that may be seen, and of nodes.
 func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []string, log *slog.Logger) (*cluster, error) {
-	c := &cluster{log: log, namespaces: namespaces, workloads: map[Kind][]cache.SharedIndexInformer{}, allPods: true}
+	c := &cluster{log: log, namespaces: namespaces, workloads: map[Kind][]*watch{}, allPods: true}
 	podsIn := []string{metav1.NamespaceAll}
 	if len(namespaces) == 0 {
 		namespaces = podsIn
@@ -84,21 +84,23 @@ func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []s
 			DaemonSet:   appsinformers.NewDaemonSetInformer(client, ns, 0, cache.Indexers{}),
 			CronJob:     batchinformers.NewCronJobInformer(client, ns, 0, cache.Indexers{}),
 		} {
-			if err := c.prepare(informer); err != nil {
+			w, err := c.prepare(informer)
+			if err != nil {
 				return nil, err
 			}
-			c.workloads[kind] = append(c.workloads[kind], informer)
+			c.workloads[kind] = append(c.workloads[kind], w)
 		}
 	}
 	for _, ns := range podsIn {
 		pods := coreinformers.NewPodInformer(client, ns, 0, cache.Indexers{byEnvironment: podEnvironment, byPuller: podPuller, byImage: imageOn})
-		if err := c.prepare(pods); err != nil {
+		if _, err := c.prepare(pods); err != nil {
 			return nil, err
 		}
 		c.pods = append(c.pods, pods)
 	}
 	c.nodes = coreinformers.NewNodeInformer(client, 0, cache.Indexers{})
-	return c, c.prepare(c.nodes)
+	_, err := c.prepare(c.nodes)
+	return c, err
 }
 
 // mayWatchAllPods asks the API server for our own rights.
@@ -114,13 +116,13 @@ func mayWatchAllPods(ctx context.Context, client kubernetes.Interface) (bool, er
 	return true, nil
 }
 
-func (c *cluster) prepare(informer cache.SharedIndexInformer) error {
+func (c *cluster) prepare(informer cache.SharedIndexInformer) (*watch, error) {
 	w := &watch{SharedIndexInformer: informer, denied: make(chan struct{})}
 	c.watches = append(c.watches, w)
 	if err := informer.SetTransform(slim); err != nil {
-		return err
+		return nil, err
 	}
-	return informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
+	return w, informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
 		if ctx.Err() == nil {
 			w.failed(err, c.log)
 		}
@@ -187,32 +189,29 @@ func (c *cluster) unseen(e Environment) string {
 	if len(c.namespaces) > 0 && !slices.Contains(c.namespaces, e.Namespace) {
 		return "it is not looked after: its namespace is none of --namespaces"
 	}
-	for _, informer := range c.workloads[e.Kind] {
-		if !informer.HasSynced() {
-			return "it cannot be seen: " + c.problemOf(informer)
+	for _, w := range c.workloads[e.Kind] {
+		if !w.HasSynced() {
+			return "it cannot be seen: " + w.why()
 		}
 	}
 	return ""
 }
 
-// problemOf is why a watch cannot be had.
-func (c *cluster) problemOf(informer cache.SharedIndexInformer) string {
-	for _, w := range c.watches {
-		if w.SharedIndexInformer == informer {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return cmp.Or(w.problem, "the API server has not told of it yet")
-		}
-	}
-	return ""
+// why is what keeps a watch from being had.
+func (w *watch) why() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return cmp.Or(w.problem, "the API server has not told of it yet")
 }
 
 // environments are all workloads whose annotations ask for images.
 func (c *cluster) environments() (all []Environment) {
-	for kind, informers := range c.workloads {
-		for _, o := range listed[metav1.Object](informers...) {
-			if asks(o.GetAnnotations()) {
-				all = append(all, Environment{o.GetNamespace(), kind, o.GetName()})
+	for kind, watches := range c.workloads {
+		for _, w := range watches {
+			for _, o := range listed[metav1.Object](w) {
+				if asks(o.GetAnnotations()) {
+					all = append(all, Environment{o.GetNamespace(), kind, o.GetName()})
+				}
 			}
 		}
 	}

@@ -127,7 +127,7 @@ func (f facts) judge() (done bool, failed, line string) {
 	if why != "" {
 		line += "; " + why
 	}
-	deadline := cmp.Or(f.adoption.deadline, f.workload.deadline)
+	deadline := f.deadline()
 	switch {
 	case p.complete && (f.others == 0 || f.workload.partial):
 		return true, "", ""

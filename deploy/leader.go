@@ -94,7 +94,7 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		pods := l.pods(w, adoption)
 		f.trouble, f.others, f.lost = pods.trouble(), pods.others, pods.lost()
 		f.still = l.still(f)
-		if last := f.last; last != nil && (last.State == Rolling || last.State == RollingBack) && w.lasting() {
+		if last := f.last; last != nil && last.State.underWay() && w.lasting() {
 			if f.lost {
 				l.passTurn(e)
 			} else {
@@ -194,7 +194,7 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 func (l *leader) still(f facts) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f.last == nil || f.last.State != Rolling && f.last.State != RollingBack {
+	if f.last == nil || !f.last.State.underWay() {
 		delete(l.clocks, f.workload.Environment)
 		return 0
 	}

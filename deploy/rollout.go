@@ -29,6 +29,9 @@ func (s State) Final() bool {
 	return s == Healthy || s == Failed || s == RolledBack || s == Superseded
 }
 
+// underWay reports whether the workload's pods are being replaced.
+func (s State) underWay() bool { return s == Rolling || s == RollingBack }
+
 // Rollout is the way of an environment to other images.
 type Rollout struct {
 	ID          int64       `json:"id"`

@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -108,13 +107,10 @@ func (r *tasks) read(ctx context.Context, key types.NamespacedName) (t *api.LabT
 		return nil, nil, err
 	}
 	t = &api.LabTask{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, t); err != nil {
-		t = &api.LabTask{}
-		t.Namespace, t.Name, t.UID, t.ResourceVersion = u.GetNamespace(), u.GetName(), u.GetUID(), u.GetResourceVersion()
-		t.Generation, t.CreationTimestamp, t.DeletionTimestamp = u.GetGeneration(), u.GetCreationTimestamp(), u.GetDeletionTimestamp()
+	if err := decode(u, t); err != nil {
+		t.Spec = api.LabTaskSpec{}
 		t.Spec.User, _, _ = unstructured.NestedString(u.Object, "spec", "user")
 		t.Spec.Layer, _, _ = unstructured.NestedString(u.Object, "spec", "layer")
-		t.Status.State, _, _ = unstructured.NestedString(u.Object, "status", "state")
 		return t, err, nil
 	}
 	return t, nil, nil
