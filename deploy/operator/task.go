@@ -45,6 +45,10 @@ type tasks struct {
 	gone map[types.NamespacedName][]*corev1.Pod
 }
 
+// errDeleted is returned of a task whose deletion is still to be heard: the cluster
+// deletes its Job then, and may tell that first.
+var errDeleted = errors.New("the task was deleted")
+
 // Reconcile takes one LabTask on, and tells and records where it stands.
 func (r *tasks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	key := request.NamespacedName
@@ -70,7 +74,17 @@ func (r *tasks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resul
 			return ctrl.Result{}, err // there is nothing to tell without the records
 		}
 	default:
-		s, err = r.run(ctx, t, &is)
+		o, unsure := r.observe(ctx, t)
+		switch {
+		case errors.Is(unsure, errDeleted):
+			return ctrl.Result{}, nil
+		case errors.As(unsure, new(taken)):
+			s, err = standing{deploy.TaskQueued, "NameTaken", unsure.Error()}, unsure
+		case unsure != nil:
+			return ctrl.Result{}, unsure
+		default:
+			s, err = r.run(ctx, t, &is, o)
+		}
 	}
 	r.mu.Lock()
 	if is.Digest == "" && !s.state.Final() {
@@ -116,28 +130,26 @@ func (r *tasks) read(ctx context.Context, key types.NamespacedName) (t *api.LabT
 	return t, nil, nil
 }
 
-// run has a task's Job made, once, and looks how it fares.
-func (r *tasks) run(ctx context.Context, t *api.LabTask, is *api.LabTaskStatus) (standing, error) {
-	o, err := r.observe(ctx, t)
-	if err == nil && o.job == nil && is.Job != "" {
-		s := standing{deploy.TaskFailed, "JobDeleted", "somebody deleted its Job"}
+// run has a task's Job made, once, and says how it fares.
+func (r *tasks) run(ctx context.Context, t *api.LabTask, is *api.LabTaskStatus, o observed) (s standing, err error) {
+	switch {
+	case o.job != nil:
+	case is.Job != "":
+		s = standing{deploy.TaskFailed, "JobDeleted", "somebody deleted its Job"}
 		stamp(t, is, s, o)
 		return s, nil
-	}
-	if err == nil && o.job == nil {
+	default:
 		o.job, err = r.make(ctx, t)
 	}
 	switch {
 	case err == nil:
 	case apierrors.IsInvalid(err):
 		return standing{deploy.TaskFailed, "Invalid", printable(err.Error(), maxReason)}, nil
-	case errors.As(err, new(taken)):
-		return standing{deploy.TaskQueued, "NameTaken", err.Error()}, err
 	default:
 		return standing{deploy.TaskQueued, "NotMade", printable(deploy.Problem(err), maxReason)}, err
 	}
 	is.Job = string(o.job.UID)
-	s := taskStanding(t, o)
+	s = taskStanding(t, o)
 	stamp(t, is, s, o)
 	return s, nil
 }
@@ -151,7 +163,8 @@ func (r *tasks) make(ctx context.Context, t *api.LabTask) (*batchv1.Job, error) 
 	return j, nil
 }
 
-// observe finds what the cluster has of a task. That there is no Job is sure.
+// observe finds what the cluster has of a task. That there is no Job is sure. It
+// returns errDeleted if there was one, and the task is gone, too.
 func (r *tasks) observe(ctx context.Context, t *api.LabTask) (o observed, err error) {
 	key := client.ObjectKeyFromObject(t)
 	var j *batchv1.Job
@@ -164,6 +177,11 @@ func (r *tasks) observe(ctx context.Context, t *api.LabTask) (o observed, err er
 		return o, err
 	}
 	o.job = j
+	if j == nil && t.Status.Job != "" {
+		if err := r.there(ctx, t); err != nil {
+			return o, err
+		}
+	}
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, client.InNamespace(t.Namespace), client.MatchingLabels{taskLabel: t.Name}); err != nil {
 		return o, err
@@ -192,6 +210,16 @@ func (r *tasks) observe(ctx context.Context, t *api.LabTask) (o observed, err er
 		o.refusal, err = r.refusal(ctx, j)
 	}
 	return o, err
+}
+
+// there returns errDeleted if the API server, past the cache, has a task no more.
+func (r *tasks) there(ctx context.Context, t *api.LabTask) error {
+	u := raw("LabTask")
+	err := r.live.Get(ctx, client.ObjectKeyFromObject(t), u)
+	if apierrors.IsNotFound(err) || err == nil && (u.GetUID() != t.UID || u.GetDeletionTimestamp() != nil) {
+		return errDeleted
+	}
+	return err
 }
 
 // refusal is the last reason why no pod could be made of a Job.

@@ -392,7 +392,7 @@ func TestTaskIsDeleted(t *testing.T) {
 	l.check(l.client.Delete(t.Context(), running))
 	l.await("the record of what was deleted", func(context.Context) error {
 		if r := l.recorded("long"); r.State != deploy.TaskDeleted || r.Finished.IsZero() || r.Finished.Before(r.Started) {
-			return fmt.Errorf("it is %+v", r)
+			return fmt.Errorf("it is %s %s of %+v", r.State, r.Reason, r.TaskTimes)
 		}
 		return nil
 	})
@@ -410,7 +410,7 @@ func TestTaskIsDeleted(t *testing.T) {
 	l.operate()
 	l.await("the record of what was deleted unseen", func(context.Context) error {
 		if r := l.recorded("unseen"); r.State != deploy.TaskDeleted {
-			return fmt.Errorf("it is %+v", r)
+			return fmt.Errorf("it is %s", r.State)
 		}
 		return nil
 	})

@@ -58,6 +58,9 @@ func TestProcess(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
+	if err := deaf.Await(ctx, func(context.Context) error { return never }); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, never) {
+		t.Errorf("awaited what does not come: %v", err)
+	}
 	if deaf.End(ctx, syscall.SIGTERM) {
 		t.Error("a process ended that does not listen")
 	}

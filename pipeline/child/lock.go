@@ -3,6 +3,7 @@ package child
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -32,11 +33,26 @@ func Every(ctx context.Context, try func() error) error {
 	return nil
 }
 
-// Await repeats try until it succeeds, the context ends or the process does.
+// tryLimit bounds one try: a request that a server took before it was ready may never
+// be answered.
+const tryLimit = 10 * time.Second
+
+// Await repeats try until it succeeds, the context ends or the process does; the
+// error then has what the last try said.
 func (p *Process) Await(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(p.life, func() { cancel(errors.New("it ended at once")) })
 	defer stop()
-	return Every(ctx, func() error { return try(ctx) })
+	var last error
+	err := Every(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, tryLimit)
+		defer cancel()
+		last = try(ctx)
+		return last
+	})
+	if err != nil && p.life.Err() == nil {
+		return fmt.Errorf("%w (%w)", err, last)
+	}
+	return err
 }

@@ -167,21 +167,13 @@ func settings() []string {
 func (c *Cluster) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it did not answer within %s", startLimit))
 	defer cancel()
-	var last error
-	err := c.process.Await(ctx, func(ctx context.Context) error {
+	return c.process.Await(ctx, func(ctx context.Context) error {
 		conn, err := pgconn.Connect(ctx, c.URL())
-		if err == nil {
-			return conn.Close(ctx)
+		if err != nil {
+			return err
 		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		return err
+		return conn.Close(ctx)
 	})
-	if err != nil && last != nil {
-		return fmt.Errorf("%w (%w)", err, last)
-	}
-	return err
 }
 
 // URL is where to connect, such as
