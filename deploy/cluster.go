@@ -1,25 +1,21 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
+	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	appsinformers "k8s.io/client-go/informers/apps/v1"
-	batchinformers "k8s.io/client-go/informers/batch/v1"
-	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -29,6 +25,8 @@ import (
 // cluster is what the API server told of workloads, pods and nodes, kept up to
 // date by watches.
 type cluster struct {
+	client     kubernetes.Interface
+	now        func() time.Time
 	log        *slog.Logger
 	namespaces []string          // none is all
 	workloads  map[Kind][]*watch // one for each namespace
@@ -38,16 +36,6 @@ type cluster struct {
 	allPods bool
 	nodes   cache.SharedIndexInformer
 	watches []*watch
-}
-
-// watch is one resource of one namespace, or of all.
-type watch struct {
-	cache.SharedIndexInformer
-	// denied is closed once the API server refused it.
-	denied chan struct{}
-
-	mu      sync.Mutex
-	problem string
 }
 
 // The indexes of pods.
@@ -62,8 +50,8 @@ const (
 
 // newCluster prepares the watches of workloads in some namespaces, none is all,
 // of all pods that may be seen, and of nodes.
-func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []string, log *slog.Logger) (*cluster, error) {
-	c := &cluster{log: log, namespaces: namespaces, workloads: map[Kind][]*watch{}, allPods: true}
+func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []string, now func() time.Time, log *slog.Logger) (*cluster, error) {
+	c := &cluster{client: client, now: now, log: log, namespaces: namespaces, workloads: map[Kind][]*watch{}, allPods: true}
 	podsIn := []string{metav1.NamespaceAll}
 	if len(namespaces) == 0 {
 		namespaces = podsIn
@@ -78,29 +66,44 @@ func newCluster(ctx context.Context, client kubernetes.Interface, namespaces []s
 		}
 	}
 	for _, ns := range namespaces {
-		for kind, informer := range map[Kind]cache.SharedIndexInformer{
-			Deployment:  appsinformers.NewDeploymentInformer(client, ns, 0, cache.Indexers{}),
-			StatefulSet: appsinformers.NewStatefulSetInformer(client, ns, 0, cache.Indexers{}),
-			DaemonSet:   appsinformers.NewDaemonSetInformer(client, ns, 0, cache.Indexers{}),
-			CronJob:     batchinformers.NewCronJobInformer(client, ns, 0, cache.Indexers{}),
-		} {
-			w, err := c.prepare(informer)
-			if err != nil {
-				return nil, err
-			}
-			c.workloads[kind] = append(c.workloads[kind], w)
+		if err := c.watchWorkloads(ns); err != nil {
+			return nil, err
 		}
 	}
 	for _, ns := range podsIn {
-		pods := coreinformers.NewPodInformer(client, ns, 0, cache.Indexers{byEnvironment: podEnvironment, byPuller: podPuller, byImage: imageOn})
-		if _, err := c.prepare(pods); err != nil {
+		pods, err := watchOf(c, client.CoreV1().Pods(ns), &corev1.Pod{}, cache.Indexers{byEnvironment: podEnvironment, byPuller: podPuller, byImage: imageOn})
+		if err != nil {
 			return nil, err
 		}
 		c.pods = append(c.pods, pods)
 	}
-	c.nodes = coreinformers.NewNodeInformer(client, 0, cache.Indexers{})
-	_, err := c.prepare(c.nodes)
+	var err error
+	c.nodes, err = watchOf(c, client.CoreV1().Nodes(), &corev1.Node{}, nil)
 	return c, err
+}
+
+// watchWorkloads prepares the watches of a namespace's workloads.
+func (c *cluster) watchWorkloads(namespace string) error {
+	deployments, err := watchOf(c, c.client.AppsV1().Deployments(namespace), &appsv1.Deployment{}, nil)
+	if err != nil {
+		return err
+	}
+	sets, err := watchOf(c, c.client.AppsV1().StatefulSets(namespace), &appsv1.StatefulSet{}, nil)
+	if err != nil {
+		return err
+	}
+	daemons, err := watchOf(c, c.client.AppsV1().DaemonSets(namespace), &appsv1.DaemonSet{}, nil)
+	if err != nil {
+		return err
+	}
+	jobs, err := watchOf(c, c.client.BatchV1().CronJobs(namespace), &batchv1.CronJob{}, nil)
+	if err != nil {
+		return err
+	}
+	for kind, w := range map[Kind]*watch{Deployment: deployments, StatefulSet: sets, DaemonSet: daemons, CronJob: jobs} {
+		c.workloads[kind] = append(c.workloads[kind], w)
+	}
+	return nil
 }
 
 // mayWatchAllPods asks the API server for our own rights.
@@ -114,43 +117,6 @@ func mayWatchAllPods(ctx context.Context, client kubernetes.Interface) (bool, er
 		}
 	}
 	return true, nil
-}
-
-func (c *cluster) prepare(informer cache.SharedIndexInformer) (*watch, error) {
-	w := &watch{SharedIndexInformer: informer, denied: make(chan struct{})}
-	c.watches = append(c.watches, w)
-	if err := informer.SetTransform(slim); err != nil {
-		return nil, err
-	}
-	return w, informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
-		if ctx.Err() == nil {
-			w.failed(err, c.log)
-		}
-	})
-}
-
-// failed tells of a watch that cannot be had, once; it is tried again with
-// growing pauses. What is refused is done without meanwhile.
-func (w *watch) failed(err error, log *slog.Logger) {
-	problem := Problem(err)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !apierrors.IsForbidden(err) {
-		if w.problem != problem && !apierrors.IsResourceExpired(err) && !errors.Is(err, io.EOF) {
-			log.Warn("cannot watch the cluster for now", "problem", problem)
-		}
-		w.problem = problem
-		return
-	}
-	if w.problem != problem {
-		log.Warn("may not watch the cluster", "problem", problem)
-	}
-	w.problem = problem
-	select {
-	case <-w.denied:
-	default:
-		close(w.denied)
-	}
 }
 
 // run watches until the context ends. started is called once all that may be
@@ -171,6 +137,19 @@ func (c *cluster) run(ctx context.Context, started func()) {
 		started()
 	}
 	group.Wait()
+}
+
+// inStep is when all watches were last had, those left out that are refused; zero if
+// that was never.
+func (c *cluster) inStep() time.Time {
+	now := c.now()
+	last := now
+	for _, w := range c.watches {
+		if at, counts := w.inStep(now); counts && at.Before(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // workload finds an environment's; nil if there is none.
@@ -195,13 +174,6 @@ func (c *cluster) unseen(e Environment) string {
 		}
 	}
 	return ""
-}
-
-// why is what keeps a watch from being had.
-func (w *watch) why() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return cmp.Or(w.problem, "the API server has not told of it yet")
 }
 
 // environments are all workloads whose annotations ask for images.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -38,6 +39,9 @@ type Engine struct {
 	Canary bool
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	// watching is the cluster while this engine is the one that deploys.
+	watching atomic.Pointer[cluster]
 }
 
 // reconcilers is how many environments are looked at side by side. The API
@@ -79,10 +83,12 @@ func pause(ctx context.Context, d time.Duration) {
 func (e *Engine) lead(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	watched, err := newCluster(ctx, e.Client, e.Namespaces, e.Log)
+	watched, err := newCluster(ctx, e.Client, e.Namespaces, e.Now, e.Log)
 	if err != nil {
 		return err
 	}
+	e.watching.Store(watched)
+	defer e.watching.Store(nil)
 	l := &leader{
 		Engine: e, cluster: watched, stop: stop,
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[Environment](250*time.Millisecond, time.Minute)),
@@ -144,6 +150,17 @@ func (l *leader) lookAtAll() {
 	for _, environment := range l.book.known() {
 		l.queue.Add(environment)
 	}
+}
+
+// InStep is when all that is watched of the cluster was last known as it is; zero
+// if that was never. deploys says whether this engine is the one that deploys: the
+// others watch nothing.
+func (e *Engine) InStep() (at time.Time, deploys bool) {
+	watched := e.watching.Load()
+	if watched == nil {
+		return time.Time{}, false
+	}
+	return watched.inStep(), true
 }
 
 // work looks at environments until the queue is shut down.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -143,14 +144,49 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-// TestAPIServerGone takes the API server away while a release comes.
+// TestAPIServerGone takes the API server away while a release comes, and the rights
+// of the engine leave no watch out.
 func TestAPIServerGone(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: "gone"})
 	e := l.deployment(workload{name: "unet", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})
-	l.start(l.engine())
+	engine := l.engine()
+	if at, deploys := engine.InStep(); deploys || !at.IsZero() {
+		t.Errorf("before it deploys its watches are in step at %v", at)
+	}
+	reach := deploy.NewReach(l.Client, 10*time.Millisecond, engine.Log)
+	go reach.Serve(t.Context())
+	reached := func(want bool) {
+		t.Helper()
+		clustertest.Await(t, fmt.Sprintf("the cluster to be reached: %v", want), func(ctx context.Context) error {
+			if err := reach.Check(ctx); (err == nil) != want {
+				return fmt.Errorf("the check says: %v", err)
+			}
+			return nil
+		})
+	}
+	l.start(engine)
 	l.await(e, deploy.Healthy, l.push("unet", runs(1)))
+	reached(true)
+	inStep := func(since time.Time, want bool) {
+		t.Helper()
+		clustertest.Await(t, fmt.Sprintf("the watches to be in step: %v", want), func(ctx context.Context) error {
+			if at, deploys := engine.InStep(); !deploys || at.After(since) != want {
+				return fmt.Errorf("they were at %v", at)
+			}
+			return nil
+		})
+	}
+	inStep(time.Now(), true)
 	l.StopAPIServer()
+	gone := time.Now()
+	reached(false)
+	clustertest.Await(t, "the watches to be lost", func(ctx context.Context) error {
+		if at, _ := engine.InStep(); time.Since(at) < 10*time.Millisecond {
+			return errors.New("they are in step")
+		}
+		return nil
+	})
 	second := l.push("unet", runs(2))
 	clustertest.Await(t, "the trouble to be told", func(context.Context) error {
 		if v := l.listed(e); v.State != deploy.Pending || v.Reason == "" {
@@ -160,6 +196,8 @@ func TestAPIServerGone(t *testing.T) {
 	})
 	l.check(l.StartAPIServer(t.Context()))
 	l.await(e, deploy.Healthy, second)
+	reached(true)
+	inStep(gone, true)
 }
 
 // TestDeleted deletes a workload in the midst of its rollout, and makes it anew.

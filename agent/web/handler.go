@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"github.com/lab-layers/lab-layers/agent"
@@ -47,8 +48,10 @@ type Options struct {
 	// Feed is what running builds say.
 	Feed    *Feed
 	Metrics *Metrics
-	// Checks of the parts that the agent needs, by name.
-	Checks map[string]Check
+	// Collectors of what else is measured.
+	Collectors []prometheus.Collector
+	// Checks of the agent's parts.
+	Checks Checks
 	// Stopping is closed when the agent takes up nothing new; it may be nil.
 	Stopping <-chan struct{}
 	Log      *slog.Logger
@@ -70,9 +73,10 @@ func New(o Options) http.Handler {
 		bodies: make(chan struct{}, maxLargeBodies), readable: make(chan struct{}, maxStreams),
 		unsigned: rate.NewLimiter(2, 60),
 	}
+	o.Metrics.registry.MustRegister(o.Collectors...)
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", http.HandlerFunc(alive))
-	mux.Handle("GET /readyz", newReadiness(o.Checks, o.Stopping, h.mayRead))
+	mux.Handle("GET /readyz", newReadiness(o.Checks, "agent", o.Stopping, h.mayRead))
 	mux.Handle("GET /metrics", h.private(o.Metrics.Handler()))
 	for name, forge := range forges {
 		mux.Handle("POST /webhooks/"+name, h.counted(name, h.webhook(forge)))

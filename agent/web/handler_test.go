@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/lab-layers/lab-layers/agent"
@@ -69,7 +71,7 @@ func TestReadiness(t *testing.T) {
 	stopping := make(chan struct{})
 	s := newSite(t, func(o *Options) {
 		o.Stopping = stopping
-		o.Checks = map[string]Check{
+		o.Checks.Needed = map[string]Check{
 			"registry": func(context.Context) error { return nil },
 			"database": func(context.Context) error {
 				asked.Add(1)
@@ -95,7 +97,7 @@ func TestReadiness(t *testing.T) {
 	}
 	err := error(errDown)
 	down.Store(&err)
-	c := newReadiness(s.options.Checks, nil, func(*http.Request) bool { return false })
+	c := newReadiness(s.options.Checks, "agent", nil, func(*http.Request) bool { return false })
 	if parts := c.ask(); parts["database"] == nil || parts["registry"] != nil {
 		t.Errorf("%v", parts)
 	}
@@ -105,6 +107,44 @@ func TestReadiness(t *testing.T) {
 	}
 	if status, text := other.request("GET", "/readyz", nil, nil); status != 503 || strings.Contains(text, "db.example.org") {
 		t.Errorf("to strangers: %d %s", status, text)
+	}
+}
+
+// TestDegraded has a part not answer without which the agent works all the same,
+// and a process that does nothing without it.
+func TestDegraded(t *testing.T) {
+	away := map[string]Check{"cluster": func(context.Context) error { return errDown }}
+	s := newSite(t, func(o *Options) { o.Checks.Lesser = away })
+	for _, c := range []struct {
+		header map[string]string
+		want   string
+	}{
+		{nil, `{"ready":true,"degraded":true,"parts":{"agent":{"ok":true},"cluster":{"ok":false}}}`},
+		{open, `{"ready":true,"degraded":true,"parts":{"agent":{"ok":true},"cluster":{"ok":false,"error":"` + errDown.Error() + `"}}}`},
+	} {
+		if status, text := s.request("GET", "/readyz", c.header, nil); status != 200 || text != c.want+"\n" {
+			t.Errorf("%d %s, want %s", status, text, c.want)
+		}
+	}
+	measured := prometheus.NewGauge(prometheus.GaugeOpts{Name: "measured"})
+	server := httptest.NewServer(NewProbes(Probes{Name: "operator", Checks: Checks{Needed: away}, Token: "reader", Collectors: []prometheus.Collector{measured}}))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	for _, c := range []struct {
+		path   string
+		header map[string]string
+		status int
+		has    string
+	}{
+		{"/readyz", nil, 503, `{"ready":false,"parts":{"cluster":{"ok":false},"operator":{"ok":true}}}`},
+		{"/healthz", nil, 200, "ok"},
+		{"/metrics", nil, 401, ""},
+		{"/metrics", open, 200, "measured 0\n"},
+		{"/api/v1/runs", open, 404, ""},
+	} {
+		if status, text := s.request("GET", c.path, c.header, nil); status != c.status || !strings.Contains(text, c.has) {
+			t.Errorf("%s: %d %s", c.path, status, text)
+		}
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
@@ -44,7 +42,7 @@ func NewMetrics(queue Queue, interval time.Duration, repositories ...string) *Me
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lab_layers_" + name, Help: help}, labels)
 	}
 	m := &Metrics{
-		registry: prometheus.NewRegistry(),
+		registry: newRegistry(),
 		runs:     counter("runs_total", "Runs that this agent brought to an end, by final state.", "state"),
 		retries:  prometheus.NewCounter(prometheus.CounterOpts{Name: "lab_layers_run_retries_total", Help: "Runs that went back to the queue because of the infrastructure."}),
 		layers:   counter("layers_total", "Layers of the runs that this agent brought to an end, by outcome.", "outcome"),
@@ -62,7 +60,6 @@ func NewMetrics(queue Queue, interval time.Duration, repositories ...string) *Me
 		dropped:    prometheus.NewCounter(prometheus.CounterOpts{Name: "lab_layers_stream_events_dropped_total", Help: "Events that were lost on slow readers."}),
 	}
 	m.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
 		m.runs, m.retries, m.layers, m.steps, m.pushed, m.seconds, m.looked, m.looks, m.lag, m.deliveries, m.readers, m.dropped,
 		queueCollector{queue},
 	)
@@ -80,9 +77,7 @@ func NewMetrics(queue Queue, interval time.Duration, repositories ...string) *Me
 }
 
 // Handler answers scrapes.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: 4})
-}
+func (m *Metrics) Handler() http.Handler { return scrapes(m.registry) }
 
 // Progress is what fills the metrics.
 func (m *Metrics) Progress() agent.Progress {

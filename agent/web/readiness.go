@@ -17,10 +17,21 @@ const (
 // Check asks a part for a sign of life.
 type Check func(context.Context) error
 
-// readiness tells whether the agent takes up work and the parts that it needs
+// Checks are asked whether parts answer, by their names.
+type Checks struct {
+	// Needed are parts without which the process is not ready.
+	Needed map[string]Check
+	// Lesser are parts without which it works all the same, with less to do. They
+	// answer at once.
+	Lesser map[string]Check
+}
+
+// readiness tells whether the process takes up work and the parts that it needs
 // answer. It asks each at most once a second, however often it is asked itself.
 type readiness struct {
-	checks map[string]Check
+	checks Checks
+	// name is what the process itself is called among the parts.
+	name string
 	// stopping is closed when the agent takes up nothing new; it may be nil.
 	stopping <-chan struct{}
 	// mayRead says who is told what is wrong.
@@ -31,8 +42,8 @@ type readiness struct {
 	parts map[string]error
 }
 
-func newReadiness(checks map[string]Check, stopping <-chan struct{}, mayRead func(*http.Request) bool) *readiness {
-	return &readiness{checks: checks, stopping: stopping, mayRead: mayRead}
+func newReadiness(checks Checks, name string, stopping <-chan struct{}, mayRead func(*http.Request) bool) *readiness {
+	return &readiness{checks: checks, name: name, stopping: stopping, mayRead: mayRead}
 }
 
 // errStopping says that others are to be asked from now on.
@@ -40,11 +51,14 @@ var errStopping = errors.New("it stops: runs under way end, and nothing new is t
 
 // Ready is the answer to /readyz.
 type Ready struct {
-	Ready bool            `json:"ready"`
-	Parts map[string]Part `json:"parts"`
+	Ready bool `json:"ready"`
+	// Degraded is true while a part does not answer without which it works, with
+	// less to do.
+	Degraded bool            `json:"degraded,omitempty"`
+	Parts    map[string]Part `json:"parts"`
 }
 
-// Part is one that the agent needs.
+// Part is one of the process.
 type Part struct {
 	OK bool `json:"ok"`
 	// Error is told to those who may read runs.
@@ -55,16 +69,20 @@ func (c *readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := Ready{Ready: true, Parts: map[string]Part{}}
 	open := c.mayRead(r)
 	parts := maps.Clone(c.ask())
-	parts["agent"] = nil
+	parts[c.name] = nil
 	select {
 	case <-c.stopping:
-		parts["agent"] = errStopping
+		parts[c.name] = errStopping
 	default:
 	}
 	for name, err := range parts {
 		part := Part{OK: err == nil}
 		if err != nil {
-			answer.Ready = false
+			if _, lesser := c.checks.Lesser[name]; lesser {
+				answer.Degraded = true
+			} else {
+				answer.Ready = false
+			}
 			if open {
 				part.Error = err.Error()
 			}
@@ -91,13 +109,15 @@ func (c *readiness) ask() map[string]error {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	parts := map[string]error{}
-	for name, check := range c.checks {
-		group.Go(func() {
-			err := check(ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			parts[name] = err
-		})
+	for _, checks := range []map[string]Check{c.checks.Needed, c.checks.Lesser} {
+		for name, check := range checks {
+			group.Go(func() {
+				err := check(ctx)
+				mu.Lock()
+				defer mu.Unlock()
+				parts[name] = err
+			})
+		}
 	}
 	group.Wait()
 	c.asked, c.parts = time.Now(), parts

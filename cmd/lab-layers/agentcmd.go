@@ -213,7 +213,12 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	if err != nil {
 		return err
 	}
+	rolls, err := f.deploying.rolling(s.store, s.found.Registry, named, log)
+	if err != nil {
+		return err
+	}
 	if listener != nil {
+		options.Checks.Lesser, options.Collectors = rolls.checks(), rolls.collectors()
 		stop := f.listening.serve(listener, options, a, s, log)
 		defer stop(ctx)
 		s.found.Agent = agentURL(listener)
@@ -232,16 +237,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	if herald != nil {
 		defer keep(herald.Serve)(ctx) // it tells of runs that drain, too
 	}
-	engine, err := f.deploying.engine(s.store, s.found.Registry, named, log)
-	if err != nil {
-		return err
-	}
-	defer deploying(engine)(ctx)
-	operator, err := f.deploying.operate(s.store, s.found.Registry, named, log)
-	if err != nil {
-		return err
-	}
-	defer operating(operator)(ctx)
+	defer keep(rolls.serve)(ctx)
 	var timetable sync.WaitGroup
 	timetable.Go(func() { schedule.Run(idle, log, entries...) })
 	defer timetable.Wait()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"net"
 	"time"
@@ -104,13 +103,4 @@ func (f *deployFlags) engine(store *postgres.Store, registry string, repositorie
 		Last:     []deploy.Gate{gates.Idle{Now: time.Now}},
 		Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
 	}, nil
-}
-
-// deploying serves an engine until the returned function is called; a nil one
-// does nothing.
-func deploying(engine *deploy.Engine) (stop func(context.Context)) {
-	if engine == nil {
-		return func(context.Context) {}
-	}
-	return keep(engine.Serve)
 }

@@ -27,6 +27,7 @@ deploy/clustertest/serve: deploy/clustertest
 deploy/gates: deploy deploy/calendar deploy/gpu pipeline pipeline/cuda
 deploy/operator: deploy deploy/gates layers
 deploy/operator/api:
+deploy/metrics: deploy
 deploy/gpu: pipeline pipeline/cuda
 deploy/gpu/nvml: deploy/gpu pipeline/cuda
 deploy/gpu/probe: deploy/gpu

@@ -72,7 +72,7 @@ func TestPushReachesPod(t *testing.T) {
 	pulls, err := c.Client.CoreV1().Pods(ns).Watch(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=pre-pull"})
 	l.check(err)
 	defer pulls.Stop()
-	stop := deploying(engine)
+	stop := keep(engine.Serve)
 	defer stop(context.Background())
 
 	client := http.Client{Transport: &http.Transport{DialContext: k.Dial, DisableKeepAlives: true}}

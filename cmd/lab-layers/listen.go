@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lab-layers/lab-layers/agent"
+	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/agent/web"
 )
 
@@ -81,14 +83,46 @@ func (f *listenFlags) listen(ctx context.Context, log *slog.Logger) (net.Listene
 // serve answers until the returned function is called, and tells the agent's
 // progress to those who follow.
 func (f *listenFlags) serve(listener net.Listener, o web.Options, a *agent.Agent, s *stack, log *slog.Logger) (stop func(context.Context)) {
-	o.Waker, o.Records, o.Checks, o.Log = a, s.store, s.checks, log
+	o.Waker, o.Records, o.Checks.Needed, o.Log = a, s.store, s.checks, log
 	o.Pushed, o.Stopping = a.Pushed, a.Stopping
 	for _, source := range a.Sources {
 		o.Repositories = append(o.Repositories, source.URL())
 	}
 	o.Feed, o.Metrics = web.NewFeed(), web.NewMetrics(s.store, a.Interval, o.Repositories...)
 	a.Progress = a.Progress.And(o.Feed.Progress()).And(o.Metrics.Progress())
-	handler := web.New(o)
+	return answer(listener, web.New(o), log)
+}
+
+// addProbes adds the flags of a process that answers nothing but health and metrics.
+func (f *listenFlags) addProbes(cmd *cobra.Command) {
+	f.chosen = true
+	cmd.Flags().StringVar(&f.address, "listen", "off", "address to answer health and metrics at, such as :7070; \"off\" is none")
+	cmd.Flags().StringVar(&f.tokenFile, "api-token-file", "", "file with the bearer token for metrics, which are for nobody without")
+}
+
+// serveProbes answers until the returned function is called. Rolling is all that
+// this process does, so it needs the cluster.
+func (f *listenFlags) serveProbes(ctx context.Context, store *postgres.Store, rolls *rolling, log *slog.Logger) (stop func(context.Context), err error) {
+	o := web.Probes{Name: "operator", Collectors: rolls.collectors(), Stopping: ctx.Done()}
+	o.Checks.Needed = rolls.checks()
+	o.Checks.Needed["database"] = store.Ping
+	if f.tokenFile != "" {
+		if o.Token, err = readToken(f.tokenFile); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := f.listen(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if listener == nil {
+		return func(context.Context) {}, nil
+	}
+	return answer(listener, web.NewProbes(o), log), nil
+}
+
+// answer answers requests until the returned function is called.
+func answer(listener net.Listener, handler http.Handler, log *slog.Logger) (stop func(context.Context)) {
 	log.Info("listening", "url", agentURL(listener))
 	return keep(func(ctx context.Context) {
 		if err := web.Serve(ctx, listener, handler, log); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"os"
 	"strings"
@@ -21,6 +20,7 @@ func newOperator() *cobra.Command {
 	var records recordFlags
 	var deploying deployFlags
 	var logging logFlags
+	var listening listenFlags
 	var repoArgs []string
 	cmd := &cobra.Command{
 		Use:   "operator",
@@ -50,23 +50,23 @@ it ends.`,
 			}
 			defer closeStore()
 			log := logging.logger(cmd.ErrOrStderr())
-			engine, err := deploying.engine(store, "", named, log)
+			rolls, err := deploying.rolling(store, "", named, log)
 			if err != nil {
 				return err
 			}
-			o, err := deploying.operate(store, "", named, log)
+			stop, err := listening.serveProbes(cmd.Context(), store, rolls, log)
 			if err != nil {
 				return err
 			}
-			stop := keep(engine.Serve)
 			defer stop(cmd.Context())
-			o.Serve(cmd.Context())
+			rolls.serve(cmd.Context())
 			return nil
 		},
 	}
 	records.add(cmd)
 	deploying.add(cmd)
 	logging.add(cmd)
+	listening.addProbes(cmd)
 	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repositories whose images are rolled out, as the agents have them: a URL, or NAME=URL for several")
 	cmd.Flags().Lookup("kubeconfig").DefValue = inCluster
 	deploying.kubeconfig = inCluster
@@ -132,13 +132,4 @@ func (f *deployFlags) operatorNamespace() (string, error) {
 		return "", inputf("--kubeconfig %s: %w", f.kubeconfig, err)
 	}
 	return namespace, nil
-}
-
-// operating serves custom resources until the returned function is called; a
-// nil operator does nothing.
-func operating(o *operator.Operator) (stop func(context.Context)) {
-	if o == nil {
-		return func(context.Context) {}
-	}
-	return keep(o.Serve)
 }

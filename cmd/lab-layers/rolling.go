@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lab-layers/lab-layers/agent/postgres"
+	"github.com/lab-layers/lab-layers/agent/web"
+	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/metrics"
+	"github.com/lab-layers/lab-layers/deploy/operator"
+)
+
+// rolling is all that is done in a cluster. A nil one does nothing.
+type rolling struct {
+	engine   *deploy.Engine
+	operator *operator.Operator
+	reach    *deploy.Reach
+}
+
+// rolling prepares to roll what the records have of some repositories, given as
+// URLs by their names; nil if there is no cluster.
+func (f *deployFlags) rolling(store *postgres.Store, registry string, repositories map[string]string, log *slog.Logger) (*rolling, error) {
+	engine, err := f.engine(store, registry, repositories, log)
+	if engine == nil || err != nil {
+		return nil, err
+	}
+	custom, err := f.operate(store, registry, repositories, log)
+	if err != nil {
+		return nil, err
+	}
+	client, err := f.client() // of its own: see NewReach
+	if err != nil {
+		return nil, err
+	}
+	return &rolling{engine: engine, operator: custom, reach: deploy.NewReach(client, reachEvery, log)}, nil
+}
+
+// reachEvery is how often the cluster is asked for a sign of life.
+const reachEvery = 10 * time.Second
+
+// clusterPart is what the cluster is called among the parts.
+const clusterPart = "cluster"
+
+// checks ask the cluster for a sign of life.
+func (r *rolling) checks() map[string]web.Check {
+	if r == nil {
+		return nil
+	}
+	return map[string]web.Check{clusterPart: r.reach.Check}
+}
+
+// collectors are what is measured of it.
+func (r *rolling) collectors() []prometheus.Collector {
+	if r == nil {
+		return nil
+	}
+	return []prometheus.Collector{metrics.Cluster{Reach: r.reach.Check, InStep: r.engine.InStep}}
+}
+
+// serve rolls until the context ends.
+func (r *rolling) serve(ctx context.Context) {
+	if r == nil {
+		return
+	}
+	var group sync.WaitGroup
+	for _, part := range []func(context.Context){r.reach.Serve, r.engine.Serve, r.operator.Serve} {
+		group.Go(func() { part(ctx) })
+	}
+	group.Wait()
+}
