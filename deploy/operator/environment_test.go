@@ -123,8 +123,9 @@ func TestEnvironment(t *testing.T) {
 	})
 
 	// The spec moves and the image stays; what has no port needs no Service.
-	e.Spec.Replicas, e.Spec.Container.Ports, e.Spec.Rollout.Strategy = new(int32(3)), nil, "Recreate"
-	l.check(l.client.Update(t.Context(), &e))
+	l.edit("bert", func(s *api.LabEnvironmentSpec) {
+		s.Replicas, s.Container.Ports, s.Rollout.Strategy = new(int32(3)), nil, "Recreate"
+	})
 	e = l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool { return ready(s) && s.Available == 3 && s.Digest == good })
 	l.await("the Service to go", func(ctx context.Context) error {
 		if err := l.client.Get(ctx, name, &service); !apierrors.IsNotFound(err) {

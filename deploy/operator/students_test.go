@@ -118,8 +118,9 @@ func TestStudentsInTheWay(t *testing.T) {
 		e := l.environment("lab-of-a-name-that-is-a-long-one", "bert", func(s *api.LabEnvironmentSpec) { s.Students = []string{"a"} })
 		if name == "one for all or one for each" {
 			l.check(l.client.Get(t.Context(), types.NamespacedName{Namespace: l.ns, Name: "lab"}, e))
+			before := client.MergeFrom(e.DeepCopy())
 			change(&e.Spec)
-			if err := l.client.Update(t.Context(), e); err == nil || !strings.Contains(err.Error(), name) {
+			if err := l.client.Patch(t.Context(), e, before); err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue

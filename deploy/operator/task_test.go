@@ -318,8 +318,9 @@ func TestTaskInAQueue(t *testing.T) {
 	if !*j.Spec.Suspend || j.Labels["kueue.x-k8s.io/queue-name"] != "ada" || !strings.Contains(task.Status.Reason, "queue ada") || task.Status.Times.Admitted != nil {
 		t.Errorf("the Job is %+v, the task %+v", j, task.Status)
 	}
+	suspended := client.MergeFrom(j.DeepCopy())
 	j.Spec.Suspend = new(false)
-	l.check(l.client.Update(t.Context(), &j))
+	l.check(l.client.Patch(t.Context(), &j, suspended))
 	l.awaitTask("train", in("Succeeded", api.Complete, "True Succeeded"))
 }
 
