@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -24,11 +25,21 @@ type Nodes struct {
 	LastSeen time.Time `json:"last_seen,omitzero"`
 }
 
-// String is how people are told, such as "9 of 12".
-func (n Nodes) String() string {
+// String is how people are told in a word, such as "9/12".
+func (n Nodes) String() string { return fmt.Sprintf("%d/%d", n.Holding, n.Eligible) }
+
+// Detail is how they are told in a line, such as "9 of 12; not on gpu-3, gpu-7,
+// gpu-9".
+func (n Nodes) Detail() string {
 	text := fmt.Sprintf("%d of %d", n.Holding, n.Eligible)
+	if len(n.Missing) > 0 {
+		text += "; not on " + strings.Join(n.Missing, ", ")
+		if more := n.Eligible - n.Holding - len(n.Missing); more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+	}
 	if !n.LastSeen.IsZero() {
-		text += ", seen " + n.LastSeen.UTC().Format("2006-01-02 15:04 MST")
+		text += "; last seen " + n.LastSeen.UTC().Format("2006-01-02 15:04 MST")
 	}
 	return text
 }

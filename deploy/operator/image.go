@@ -29,6 +29,7 @@ func image(ref deploy.RefState, built deploy.BuiltLayer, registry string) *api.L
 	if ref.Problem != "" && ref.Told != ref.Run { // the run came to no layer
 		failed, s.Reason = true, printable(ref.Problem, maxReason)
 	}
+	s.Short = short(s.Digest, s.Commit, s.Reason)
 	fresh := built.Image != "" && built.Commit == ref.Commit
 	set := func(kind string, is bool, yes, no, message string) {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: no, Message: message, ObservedGeneration: 1}

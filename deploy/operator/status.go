@@ -23,9 +23,6 @@ func status(e *api.LabEnvironment, d *appsv1.Deployment, listed deploy.Listed, p
 		s.Image = image
 		_, s.Digest, _ = strings.Cut(image, "@")
 	}
-	if listed.Nodes != nil {
-		s.Nodes = listed.Nodes.String()
-	}
 	if listed.Pinned != nil {
 		s.Pinned = printable(listed.Pinned.By, maxReason)
 	}
@@ -48,6 +45,10 @@ func status(e *api.LabEnvironment, d *appsv1.Deployment, listed deploy.Listed, p
 		if _, ok := problem.(taken); ok {
 			reason = "NameTaken"
 		}
+	}
+	s.Short = short(s.Digest, s.Commit, s.Reason)
+	if listed.Nodes != nil {
+		s.Nodes, s.Short.Nodes = listed.Nodes.Detail(), listed.Nodes.String()
 	}
 	s.Conditions = conditions(ready, progressing, degraded, reason, s.Reason)
 	return s

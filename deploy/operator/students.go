@@ -176,6 +176,7 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 		}
 	}
 	s.Reason = printable(strings.TrimPrefix(s.Reason, "; "), maxReason)
+	s.Short = short(s.Digest, s.Commit, s.Reason)
 	s.Conditions = conditions(ready == whole && problem == nil, progressing || len(there) < whole, degraded, reason, s.Reason)
 	return s
 }

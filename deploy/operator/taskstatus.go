@@ -158,6 +158,7 @@ func times(t *api.LabTask, is *api.LabTaskStatus) deploy.TaskTimes {
 // tell puts where a task stands into its status.
 func (s standing) tell(t *api.LabTask, is *api.LabTaskStatus) {
 	is.State, is.Reason = strings.ToUpper(string(s.state[:1]))+string(s.state[1:]), s.reason
+	is.Short = short(is.Digest, is.Commit, is.Reason)
 	set := func(kind string, holds bool, since *metav1.Time) {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: s.code, Message: s.reason, ObservedGeneration: t.Generation}
 		if holds {

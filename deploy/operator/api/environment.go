@@ -14,16 +14,21 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=labenv,categories=lab-layers
 // +kubebuilder:selectablefield:JSONPath=`.spec.layer`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Layer",type=string,JSONPath=`.spec.layer`
 // +kubebuilder:printcolumn:name="Track",type=string,JSONPath=`.spec.track`
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
-// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.nodes`
-// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.commit`
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.status.short.nodes`
+// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.short.digest`
+// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.short.commit`
 // +kubebuilder:printcolumn:name="Pinned",type=string,JSONPath=`.status.pinned`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.digest`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.short.reason`
+// +kubebuilder:printcolumn:name="Full Digest",type=string,JSONPath=`.status.digest`,priority=1
+// +kubebuilder:printcolumn:name="Full Commit",type=string,JSONPath=`.status.commit`,priority=1
+// +kubebuilder:printcolumn:name="Full Nodes",type=string,JSONPath=`.status.nodes`,priority=1
+// +kubebuilder:printcolumn:name="Full Reason",type=string,JSONPath=`.status.reason`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')",message="the name is that of a Service, too: small letters, digits and hyphens, 63 at the most, a letter first"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.students) || self.spec.students.all(s, self.metadata.name.size() + s.size() < 63)",message="its name, a hyphen and a student's are the name of the student's environment: 63 at the most"
 type LabEnvironment struct {
@@ -332,10 +337,14 @@ type LabEnvironmentStatus struct {
 	// Environments are how many there are of students; 0 where it is one itself.
 	// +optional
 	Environments int32 `json:"environments,omitempty"`
-	// Nodes is on how many of the nodes that its pods may run on the image is, such
-	// as "9 of 12": the one that it has, or is about to get.
+	// Nodes is on how many of the nodes that its pods may run on the image is: the
+	// one that it has, or is about to get. It is such as "9 of 12; not on gpu-3, gpu-7,
+	// gpu-9".
 	// +optional
 	Nodes string `json:"nodes,omitempty"`
+	// Short is what tables show of these.
+	// +optional
+	Short Short `json:"short,omitempty"`
 	// Available are the pods that serve.
 	Available int32 `json:"available"`
 	// Conditions are Ready, Progressing and Degraded.

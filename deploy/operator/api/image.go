@@ -11,17 +11,21 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:selectablefield:JSONPath=`.spec.repository`
 // +kubebuilder:selectablefield:JSONPath=`.spec.layer`
 // +kubebuilder:selectablefield:JSONPath=`.spec.ref`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Layer",type=string,JSONPath=`.spec.layer`
 // +kubebuilder:printcolumn:name="Ref",type=string,JSONPath=`.spec.ref`
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Building",type=boolean,JSONPath=`.status.building`
-// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.digest`
+// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.short.digest`
+// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.short.commit`
 // +kubebuilder:printcolumn:name="Snapshot",type=date,JSONPath=`.status.snapshotTime`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
-// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.commit`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.short.reason`
+// +kubebuilder:printcolumn:name="Full Digest",type=string,JSONPath=`.status.digest`,priority=1
+// +kubebuilder:printcolumn:name="Full Commit",type=string,JSONPath=`.status.commit`,priority=1
 // +kubebuilder:printcolumn:name="Run",type=integer,JSONPath=`.status.run`,priority=1
 // +kubebuilder:printcolumn:name="Key",type=string,JSONPath=`.status.key`,priority=1
 // +kubebuilder:printcolumn:name="Repository",type=string,JSONPath=`.spec.repository`,priority=1
+// +kubebuilder:printcolumn:name="Full Reason",type=string,JSONPath=`.status.reason`,priority=1
 type LabImage struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -68,6 +72,9 @@ type LabImageStatus struct {
 	// Commit that the ref's last run was on.
 	// +optional
 	Commit string `json:"commit,omitempty"`
+	// Short is what tables show of the digest, the commit and the reason.
+	// +optional
+	Short Short `json:"short,omitempty"`
 	// Run is the id of the ref's last run.
 	// +optional
 	Run int64 `json:"run,omitempty"`

@@ -10,19 +10,20 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:resource:categories=lab-layers
 // +kubebuilder:selectablefield:JSONPath=`.spec.user`
 // +kubebuilder:selectablefield:JSONPath=`.spec.layer`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.user`
 // +kubebuilder:printcolumn:name="Layer",type=string,JSONPath=`.spec.layer`
 // +kubebuilder:printcolumn:name="GPUs",type=integer,JSONPath=`.spec.gpu.count`
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Waited",type=string,JSONPath=`.status.durations.scheduling`
 // +kubebuilder:printcolumn:name="Init",type=string,JSONPath=`.status.durations.initialisation`
 // +kubebuilder:printcolumn:name="Ran",type=string,JSONPath=`.status.durations.run`
 // +kubebuilder:printcolumn:name="Reclaim",type=string,JSONPath=`.status.durations.reclaim`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.short.reason`
 // +kubebuilder:printcolumn:name="Queue",type=string,JSONPath=`.spec.queue`,priority=1
-// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.status.commit`,priority=1
-// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.status.digest`,priority=1
+// +kubebuilder:printcolumn:name="Full Digest",type=string,JSONPath=`.status.digest`,priority=1
+// +kubebuilder:printcolumn:name="Full Commit",type=string,JSONPath=`.status.commit`,priority=1
+// +kubebuilder:printcolumn:name="Full Reason",type=string,JSONPath=`.status.reason`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",message="the name is that of a Job, too: small letters, digits and hyphens, 63 at the most"
 // +kubebuilder:validation:XValidation:rule="!self.metadata.name.matches('^smoke-.*-[0-9a-f]{10}$')",message="names such as smoke-NAME-0123456789 are those of smoke tests: take another one"
 type LabTask struct {
@@ -109,6 +110,9 @@ type LabTaskStatus struct {
 	// Reason is why it stands so, in one line.
 	// +optional
 	Reason string `json:"reason,omitempty"`
+	// Short is what tables show of the digest, the commit and the reason.
+	// +optional
+	Short Short `json:"short,omitempty"`
 	// Image that it has, by digest.
 	// +optional
 	Image string `json:"image,omitempty"`
