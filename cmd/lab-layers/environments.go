@@ -13,7 +13,7 @@ import (
 func newEnvironments() *cobra.Command {
 	var flags recordFlags
 	var namespace string
-	output := format("table")
+	var output listFormat
 	cmd := &cobra.Command{
 		Use:   "environments",
 		Short: "Show where each environment of the cluster stands, and why",
@@ -40,38 +40,56 @@ hand, and who pinned it.`,
 				}
 			}
 			heading := []string{"ENVIRONMENT", "STATE", "TRACK", "COMMIT", "IMAGES", "NODES", "PINNED", "REASON"}
-			return printList(cmd.OutOrStdout(), output.json(), heading, shown, environmentRow)
+			return printList(cmd.OutOrStdout(), output, heading, shown, func(e deploy.Listed) []string { return environmentRow(e, output.wide()) })
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only this namespace")
-	cmd.Flags().VarP(&output, "output", "o", "output format")
+	output.add(cmd)
 	return cmd
 }
 
-func environmentRow(e deploy.Listed) []string {
-	var images []string
-	for _, i := range e.Images {
-		images = append(images, string(i.Layer)+" "+shortImage(i.To))
-	}
-	pinned := ""
-	if e.Pinned != nil {
-		pinned = "by " + e.Pinned.By
-	}
-	nodes := ""
+func environmentRow(e deploy.Listed, wide bool) []string {
+	commit, nodes, pinned := e.Commit.Short(), "", ""
 	if e.Nodes != nil {
 		nodes = e.Nodes.String()
 	}
-	return []string{e.Environment.String(), string(e.State), e.Track, e.Commit.Short(), strings.Join(images, ", "), nodes, pinned, cut(whyThere(e), 160)}
+	if wide {
+		commit = string(e.Commit)
+		if e.Nodes != nil {
+			nodes = e.Nodes.Detail()
+		}
+	}
+	var images []string
+	for _, i := range e.Images {
+		image := shortImage(i.To)
+		if wide {
+			image = i.To
+		}
+		images = append(images, string(i.Layer)+" "+image)
+	}
+	if e.Pinned != nil {
+		pinned = "by " + e.Pinned.By
+	}
+	return []string{e.Environment.String(), string(e.State), e.Track, commit, strings.Join(images, ", "), nodes, pinned, whyThere(e, wide)}
 }
 
-// whyThere is why an environment stands as it does. Of one that rolled although a
-// gate had something to remark that is told for as long as it has these images.
-func whyThere(e deploy.Listed) string {
-	if e.Reason == "" && e.Rollout != nil && e.Rollout.State == deploy.Healthy {
-		return remarked(*e.Rollout)
+// whyThere is why an environment stands as it does. What gates had to remark of its
+// last rollout is told while that is under way, and where all is to be told.
+func whyThere(e deploy.Listed, all bool) string {
+	if e.Rollout == nil || !all && e.Rollout.State.Final() {
+		return e.Reason
 	}
-	return e.Reason
+	return andRemarked(e.Reason, *e.Rollout)
+}
+
+// andRemarked is a reason, and what gates had to remark of a rollout.
+func andRemarked(reason string, r deploy.Rollout) string {
+	said := remarked(r)
+	if reason == "" || said == "" {
+		return reason + said
+	}
+	return reason + "; " + said
 }
 
 // remarked is what gates had to say of a rollout that they let begin; empty if

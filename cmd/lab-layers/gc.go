@@ -46,7 +46,7 @@ func (f *cleanupFlags) cleaner(store *postgres.Store, client *registry.Client, p
 
 func newGC() *cobra.Command {
 	var g gc
-	output := format("table")
+	var output listFormat
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove from the registry what nothing refers to any more",
@@ -66,7 +66,7 @@ started is written to by that agent alone: while it runs, gc has it do the work.
 			}
 			list, err := g.do(cmd.Context())
 			heading := []string{"KIND", "WHAT", "SIZE", "WHY"}
-			return errors.Join(err, printList(cmd.OutOrStdout(), output.json(), heading, list, deletionRow))
+			return errors.Join(err, printList(cmd.OutOrStdout(), output, heading, list, func(d cleanup.Deletion) []string { return deletionRow(d, output.wide()) }))
 		},
 	}
 	g.records.add(cmd)
@@ -75,13 +75,13 @@ started is written to by that agent alone: while it runs, gc has it do the work.
 	cmd.Flags().StringSliceVar(&g.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	cmd.Flags().BoolVar(&g.dryRun, "dry-run", false, "only tell what would go, and why")
 	cmd.Flags().DurationVar(&g.wait, "wait", time.Minute, "how long to wait for the runs at work to end")
-	cmd.Flags().VarP(&output, "output", "o", "output format")
+	output.add(cmd)
 	return cmd
 }
 
-func deletionRow(d cleanup.Deletion) []string {
+func deletionRow(d cleanup.Deletion, wide bool) []string {
 	what := d.What
-	if repository, digest, ok := strings.Cut(what, "@"); ok {
+	if repository, digest, ok := strings.Cut(what, "@"); ok && !wide {
 		what = fmt.Sprintf("%s@%.19s", repository, digest)
 	}
 	size := ""

@@ -17,7 +17,7 @@ func newHistory() *cobra.Command {
 	var flags recordFlags
 	var layer, ref, repo, commit string
 	var limit int
-	output := format("table")
+	var output listFormat
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "Show what was built when, from what, and why",
@@ -41,7 +41,9 @@ func newHistory() *cobra.Command {
 				return !strings.HasPrefix(string(e.Commit), commit)
 			})
 			heading := []string{"TIME", "RUN", "REF", "COMMIT", "LAYER", "OUTCOME", "SECONDS", "DIGEST", "WHY"}
-			return printList(cmd.OutOrStdout(), output.json(), heading, entries[:min(limit, len(entries))], historyRow)
+			return printList(cmd.OutOrStdout(), output, heading, entries[:min(limit, len(entries))], func(e agent.HistoryEntry) []string {
+				return historyRow(e, output.wide())
+			})
 		},
 	}
 	flags.add(cmd)
@@ -50,7 +52,7 @@ func newHistory() *cobra.Command {
 	cmd.Flags().StringVar(&repo, "repo", "", "only this repository's URL")
 	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many layers")
-	cmd.Flags().VarP(&output, "output", "o", "output format")
+	output.add(cmd)
 	return cmd
 }
 
@@ -63,14 +65,17 @@ func most(limit int, filtered bool) int {
 	return limit
 }
 
-func historyRow(e agent.HistoryEntry) []string {
-	seconds := ""
+func historyRow(e agent.HistoryEntry, wide bool) []string {
+	commit, image, seconds := e.Commit.Short(), fmt.Sprintf("%.19s", e.Digest), ""
+	if wide {
+		commit, image = string(e.Commit), string(e.Digest)
+	}
 	if e.Seconds > 0 {
 		seconds = fmt.Sprintf("%.2f", e.Seconds)
 	}
 	return []string{
-		e.Time.Local().Format("2006-01-02 15:04:05"), fmt.Sprint(e.Run), shortRef(e.Ref), e.Commit.Short(),
-		string(e.Layer), string(e.State), seconds, fmt.Sprintf("%.19s", e.Digest), whyEntry(e),
+		e.Time.Local().Format("2006-01-02 15:04:05"), fmt.Sprint(e.Run), shortRef(e.Ref), commit,
+		string(e.Layer), string(e.State), seconds, image, whyEntry(e),
 	}
 }
 
@@ -79,15 +84,15 @@ func whyEntry(e agent.HistoryEntry) string {
 	case e.State == pipeline.Reused:
 		return ""
 	case e.Error != nil:
-		return cut(printable(e.Error.Text), 60)
+		return e.Error.Text
 	case len(e.Reasons) > 0 && e.Reasons[0].Kind == layers.ReasonBaseImage: // with both digests
-		return cut(strings.Join(append([]string{e.Reasons[0].Detail}, e.ChangedPaths...), ", "), 120)
+		return strings.Join(append([]string{e.Reasons[0].Detail}, e.ChangedPaths...), ", ")
 	case len(e.ChangedPaths) > 0:
-		return cut(strings.Join(e.ChangedPaths, ", "), 60)
+		return strings.Join(e.ChangedPaths, ", ")
 	case len(e.Reasons) > 0:
-		return cut(string(e.Reasons[0].Kind)+": "+e.Reasons[0].Detail, 60)
+		return string(e.Reasons[0].Kind) + ": " + e.Reasons[0].Detail
 	case len(e.Notes) > 0:
-		return cut(e.Notes[len(e.Notes)-1], 60)
+		return e.Notes[len(e.Notes)-1]
 	}
 	return ""
 }

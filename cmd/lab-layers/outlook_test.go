@@ -67,30 +67,34 @@ func TestMergeIsForetold(t *testing.T) {
 	}
 }
 
-// TestRemarks shows what gates had to say for as long as it is of the images that
-// an environment has, and has something worse go before it.
+// TestRemarks shows what gates had to say of a rollout while that is under way, and
+// then where all is to be told.
 func TestRemarks(t *testing.T) {
 	rolled := deploy.Rollout{State: deploy.Healthy, Remark: "unet: it is unknown which driver it needs", Started: time.Unix(1, 0)}
-	held, waits := rolled, rolled
+	held, rolling := rolled, rolled
 	held.State, held.Started = deploy.Held, time.Time{}
-	waits.State = deploy.Rolling
+	rolling.State = deploy.Rolling
+	said := "rolled though " + rolled.Remark
 	for _, c := range []struct {
-		rollout      *deploy.Rollout
-		reason, want string
+		rollout            *deploy.Rollout
+		reason, want, wide string
 	}{
-		{&rolled, "", "rolled though unet: it is unknown which driver it needs"},
-		{&rolled, "1 of 2 available", "1 of 2 available"},
-		{&held, "frozen", "frozen"},
-		{&waits, "", ""},
-		{nil, "", ""},
+		{&rolled, "", "", said},
+		{&rolled, "1 of 2 available", "1 of 2 available", "1 of 2 available; " + said},
+		{&held, "frozen", "frozen", "frozen"},
+		{&rolling, "1 of 2 replaced", "1 of 2 replaced; " + said, "1 of 2 replaced; " + said},
+		{&rolling, "", said, said},
+		{nil, "", "", ""},
 	} {
 		e := deploy.Listed{Standing: deploy.Standing{Reason: c.reason}, Rollout: c.rollout}
-		if row := environmentRow(e); row[len(row)-1] != c.want {
-			t.Errorf("%+v: %q, want %q", c.rollout, row[len(row)-1], c.want)
+		for wide, want := range map[bool]string{false: c.want, true: c.wide} {
+			if row := environmentRow(e, wide); row[len(row)-1] != want {
+				t.Errorf("%+v: %q, want %q", c.rollout, row[len(row)-1], want)
+			}
 		}
 	}
 	var b strings.Builder
-	if err := (environmentTrace{Rollouts: []deploy.Rollout{rolled, held}}).print(&b); err != nil || strings.Count(b.String(), "rolled though unet") != 1 {
+	if err := (environmentTrace{Rollouts: []deploy.Rollout{rolled, held}}).print(&b, listFormat{}); err != nil || strings.Count(b.String(), "rolled though unet") != 1 {
 		t.Errorf("it is traced as %s, %v", b.String(), err)
 	}
 }

@@ -53,7 +53,7 @@ func (w inertJSON) Write(text []byte) (int, error) {
 
 // table writes rows with aligned columns.
 func table(w io.Writer, rows ...[]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(w, 0, 0, len(between), ' ', 0)
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
@@ -64,24 +64,6 @@ func table(w io.Writer, rows ...[]string) error {
 		}
 	}
 	return t.Flush()
-}
-
-// printList writes a JSON line for each item, or a table with a row for each.
-func printList[T any](w io.Writer, asJSON bool, heading []string, items []T, row func(T) []string) error {
-	rows := [][]string{heading}
-	for _, item := range items {
-		if asJSON {
-			if err := printJSON(w, item); err != nil {
-				return err
-			}
-			continue
-		}
-		rows = append(rows, row(item))
-	}
-	if asJSON {
-		return nil
-	}
-	return table(w, rows...)
 }
 
 // printPlan shows a plan to people; explain adds every reason.

@@ -18,7 +18,7 @@ func newRuns() *cobra.Command {
 	var ref, commit string
 	var final, watch bool
 	var limit int
-	output := format("table")
+	var output listFormat
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "Show the agent's runs and their states",
@@ -41,13 +41,13 @@ func newRuns() *cobra.Command {
 				return runs[:min(limit, len(runs))], err
 			}
 			if watch {
-				return watchRuns(cmd.Context(), cmd.OutOrStdout(), output.json(), list)
+				return watchRuns(cmd.Context(), cmd.OutOrStdout(), output, list)
 			}
 			runs, err := list(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return printList(cmd.OutOrStdout(), output.json(), runHeading, runs, runRow)
+			return printList(cmd.OutOrStdout(), output, runHeading, runs, runRow(output))
 		},
 	}
 	flags.add(cmd)
@@ -56,7 +56,7 @@ func newRuns() *cobra.Command {
 	cmd.Flags().BoolVar(&final, "final", false, "only runs that have ended")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on and show each run again when its state changes")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many runs")
-	cmd.Flags().VarP(&output, "output", "o", "output format")
+	output.add(cmd)
 	return cmd
 }
 
@@ -64,7 +64,7 @@ var runHeading = []string{"RUN", "STATE", "REF", "COMMIT", "BUILT", "REUSED", "F
 
 // watchRuns prints runs, the oldest first, and again each whose state changes,
 // until the context ends.
-func watchRuns(ctx context.Context, w io.Writer, asJSON bool, list func(context.Context) ([]agent.RunSummary, error)) error {
+func watchRuns(ctx context.Context, w io.Writer, output listFormat, list func(context.Context) ([]agent.RunSummary, error)) error {
 	shown := map[agent.RunID]agent.State{}
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -82,11 +82,15 @@ func watchRuns(ctx context.Context, w io.Writer, asJSON bool, list func(context.
 			shown[run.ID] = run.State
 		}
 		switch {
-		case asJSON || first:
-			err = printList(w, asJSON, runHeading, runs, runRow)
+		case output.json() || first:
+			err = printList(w, output, runHeading, runs, runRow(output))
 		default:
 			for _, run := range runs {
-				if _, err = fmt.Fprintln(w, oneLine(strings.Join(runRow(run), "  "))); err != nil {
+				row := runRow(output)(run)
+				if !output.wide() {
+					fit([][]string{row}, lineLength(w))
+				}
+				if _, err = fmt.Fprintln(w, oneLine(strings.Join(row, between))); err != nil {
 					break
 				}
 			}
@@ -102,17 +106,22 @@ func watchRuns(ctx context.Context, w io.Writer, asJSON bool, list func(context.
 	}
 }
 
-func runRow(run agent.RunSummary) []string {
-	seconds := ""
-	if run.State.Final() {
-		seconds = fmt.Sprintf("%.2f", run.Seconds)
-	}
-	state := string(run.State)
-	if run.State == agent.Queued && run.Attempt > 0 {
-		state = fmt.Sprintf("%s (tried %d)", state, run.Attempt)
-	}
-	return []string{
-		fmt.Sprint(run.ID), state, shortRef(run.Move.Ref), run.Move.New.Short(),
-		fmt.Sprint(run.Built), fmt.Sprint(run.Reused), fmt.Sprint(run.Failed), seconds, cut(printable(run.Reason), 60),
+func runRow(output listFormat) func(agent.RunSummary) []string {
+	return func(run agent.RunSummary) []string {
+		commit, seconds := run.Move.New.Short(), ""
+		if output.wide() {
+			commit = string(run.Move.New)
+		}
+		if run.State.Final() {
+			seconds = fmt.Sprintf("%.2f", run.Seconds)
+		}
+		state := string(run.State)
+		if run.State == agent.Queued && run.Attempt > 0 {
+			state = fmt.Sprintf("%s (tried %d)", state, run.Attempt)
+		}
+		return []string{
+			fmt.Sprint(run.ID), state, shortRef(run.Move.Ref), commit,
+			fmt.Sprint(run.Built), fmt.Sprint(run.Reused), fmt.Sprint(run.Failed), seconds, run.Reason,
+		}
 	}
 }

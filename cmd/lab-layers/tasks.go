@@ -14,7 +14,7 @@ func newTasks() *cobra.Command {
 	var flags recordFlags
 	var namespace, user string
 	var limit int
-	output := format("table")
+	var output listFormat
 	cmd := &cobra.Command{
 		Use:   "tasks",
 		Short: "Show the training tasks of the cluster, and how long each waited and ran",
@@ -36,14 +36,14 @@ it.`,
 			if err != nil {
 				return err
 			}
-			return printTasks(cmd.OutOrStdout(), output.json(), tasks)
+			return printTasks(cmd.OutOrStdout(), output, tasks)
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only this namespace")
 	cmd.Flags().StringVar(&user, "user", "", "only what this user submitted")
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many tasks")
-	cmd.Flags().VarP(&output, "output", "o", "output format")
+	output.add(cmd)
 	return cmd
 }
 
@@ -57,7 +57,7 @@ type listedTask struct {
 	Reclaim        *float64 `json:"reclaim_seconds,omitempty"`
 }
 
-func printTasks(w io.Writer, asJSON bool, tasks []deploy.Task) error {
+func printTasks(w io.Writer, output listFormat, tasks []deploy.Task) error {
 	seconds := func(d *time.Duration) *float64 {
 		if d == nil {
 			return nil
@@ -70,27 +70,29 @@ func printTasks(w io.Writer, asJSON bool, tasks []deploy.Task) error {
 		listed = append(listed, listedTask{t, seconds(d.Scheduling), seconds(d.Initialisation), seconds(d.Run), seconds(d.Reclaim)})
 	}
 	heading := []string{"TASK", "USER", "STATE", "LAYER", "IMAGE", "COMMIT", "GPUS", "SUBMITTED", "WAITED", "INIT", "RAN", "RECLAIM", "REASON"}
-	return printList(w, asJSON, heading, listed, taskRow)
+	return printList(w, output, heading, listed, func(t listedTask) []string { return taskRow(t, output.wide()) })
 }
 
-func taskRow(t listedTask) []string {
+func taskRow(t listedTask, wide bool) []string {
 	shown := func(d *time.Duration) string {
 		if d == nil {
 			return ""
 		}
 		return d.String()
 	}
+	image, commit, gpus := string(t.Digest), string(t.Commit), ""
+	if !wide {
+		commit = t.Commit.Short()
+		if t.Digest != "" {
+			image = shortImage("@" + image)
+		}
+	}
+	if t.GPUs > 0 {
+		gpus = fmt.Sprint(t.GPUs) // as kubectl has it
+	}
 	d := t.Durations()
 	return []string{
-		t.String(), t.User, string(t.State), string(t.Layer), taskImage(t), t.Commit.Short(), fmt.Sprint(t.GPUs),
-		t.Submitted.UTC().Format(time.DateTime), shown(d.Scheduling), shown(d.Initialisation), shown(d.Run), shown(d.Reclaim), cut(t.Reason, 100),
+		t.String(), t.User, string(t.State), string(t.Layer), image, commit, gpus,
+		t.Submitted.UTC().Format(time.DateTime), shown(d.Scheduling), shown(d.Initialisation), shown(d.Run), shown(d.Reclaim), t.Reason,
 	}
-}
-
-// taskImage is empty for a task that had no image.
-func taskImage(t listedTask) string {
-	if t.Digest == "" {
-		return ""
-	}
-	return shortImage("@" + string(t.Digest))
 }

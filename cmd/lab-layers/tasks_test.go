@@ -20,7 +20,7 @@ func TestTasksAreListed(t *testing.T) {
 		TaskTimes: deploy.TaskTimes{Submitted: at, Scheduled: at.Add(3 * time.Second), Started: at.Add(10 * time.Second), Finished: at.Add(time.Hour), Released: at.Add(time.Hour)},
 	}}
 	var out bytes.Buffer
-	if err := printTasks(&out, false, tasks); err != nil {
+	if err := printTasks(&out, listFormat{"table"}, tasks); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"vision/train", "exceeded quota: gpus", "2026-03-01 09:00:00  3s", "7s", "59m50s", "0s"} {
@@ -32,7 +32,7 @@ func TestTasksAreListed(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 	out.Reset()
-	if err := printTasks(&out, true, tasks); err != nil {
+	if err := printTasks(&out, listFormat{"json"}, tasks); err != nil {
 		t.Fatal(err)
 	}
 	var first, second map[string]any

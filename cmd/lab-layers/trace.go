@@ -14,7 +14,7 @@ import (
 
 func newTrace() *cobra.Command {
 	var flags recordFlags
-	output := format("table")
+	var output listFormat
 	cmd := &cobra.Command{
 		Use:   "trace DIGEST|TAG|COMMIT|IMAGE|ENVIRONMENT",
 		Short: "Show where an image comes from, and what stands on it",
@@ -33,7 +33,7 @@ driver requirement, the tasks that had it, and everything that stands on it.`,
 				return err
 			}
 			defer closeStore()
-			if known, err := traceEnvironment(cmd.Context(), cmd.OutOrStdout(), store, args[0], output.json()); known || err != nil {
+			if known, err := traceEnvironment(cmd.Context(), cmd.OutOrStdout(), store, args[0], output); known || err != nil {
 				return err
 			}
 			trace, err := store.Trace(cmd.Context(), args[0])
@@ -51,7 +51,7 @@ driver requirement, the tasks that had it, and everything that stands on it.`,
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().VarP(&output, "output", "o", "output format")
+	output.add(cmd)
 	return cmd
 }
 
@@ -139,7 +139,7 @@ func printImage(w io.Writer, image postgres.ImageTrace) error {
 		rows = append(rows, []string{name, fmt.Sprintf("%.19s %s, %s", blob.Digest, bytesOf(blob.Size), whose)})
 	}
 	if built := image.BuiltBy; built != nil {
-		rows = append(rows, []string{"built by", fmt.Sprintf("run %d in %.2f s: %s", built.Run, built.Seconds, whyEntry(*built))})
+		rows = append(rows, []string{"built by", fmt.Sprintf("run %d in %.2f s: %s", built.Run, built.Seconds, cut(whyEntry(*built), 120))})
 	}
 	return table(w, rows...)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/lab-layers/lab-layers/agent/postgres"
@@ -24,7 +23,7 @@ type environmentTrace struct {
 const tracedRollouts = 20
 
 // traceEnvironment traces what a name says, if it is an environment's.
-func traceEnvironment(ctx context.Context, w io.Writer, store *postgres.Store, name string, asJSON bool) (known bool, err error) {
+func traceEnvironment(ctx context.Context, w io.Writer, store *postgres.Store, name string, output listFormat) (known bool, err error) {
 	listed, err := store.Environments(ctx)
 	if err != nil {
 		return false, err
@@ -56,13 +55,13 @@ func traceEnvironment(ctx context.Context, w io.Writer, store *postgres.Store, n
 		}
 		t.Traces = append(t.Traces, trace)
 	}
-	if asJSON {
+	if output.json() {
 		return true, printJSON(w, t)
 	}
-	return true, t.print(w)
+	return true, t.print(w, output)
 }
 
-func (t environmentTrace) print(w io.Writer) error {
+func (t environmentTrace) print(w io.Writer, output listFormat) error {
 	rows := [][]string{
 		{"environment", t.Environment.String()},
 		{"state", string(t.State)},
@@ -93,11 +92,10 @@ func (t environmentTrace) print(w io.Writer) error {
 			for _, i := range r.Images {
 				images += fmt.Sprintf("%s %s → %s ", i.Layer, shortImage(i.From), shortImage(i.To))
 			}
-			why := r.Reason
-			if said := remarked(r); said != "" {
-				why = strings.TrimPrefix(why+"; "+said, "; ")
-			}
-			rows = append(rows, []string{fmt.Sprintf("  %d", r.ID), r.Queued.Format(time.DateTime), string(r.State), r.Commit.Short(), images, cut(why, 160)})
+			rows = append(rows, []string{fmt.Sprintf("  %d", r.ID), r.Queued.Format(time.DateTime), string(r.State), r.Commit.Short(), images, andRemarked(r.Reason, r)})
+		}
+		if !output.wide() {
+			fit(rows, lineLength(w))
 		}
 		if err := table(w, rows...); err != nil {
 			return err
