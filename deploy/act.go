@@ -23,7 +23,7 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 			return 0, false, err
 		}
 		if f.last != nil && !f.last.State.Final() {
-			l.ended(*f.last) // superseded
+			l.superseded(*f.last)
 		}
 		l.book.resumed(begun.Environment)
 		l.book.setLast(begun)
@@ -31,16 +31,19 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 		return 0, true, nil
 	}
 	if s.admit {
-		reason, until, err := l.admit(ctx, f)
+		held, err := l.admit(ctx, f)
 		if err != nil {
 			return 0, false, err
 		}
-		if reason != "" {
-			if !until.IsZero() {
-				again = max(until.Sub(l.Now()), 0) + 10*time.Millisecond
+		if held.Reason != "" {
+			if !held.Until.IsZero() {
+				again = max(held.Until.Sub(l.Now()), 0) + 10*time.Millisecond
 			}
-			return again, false, l.advance(ctx, f, Held, reason)
+			return again, false, l.hold(ctx, f, held)
 		}
+	}
+	if s.hold != nil {
+		return 0, false, l.hold(ctx, f, *s.hold)
 	}
 	if s.patch != nil {
 		if err := l.patch(ctx, f, s.patch); err != nil {
@@ -102,13 +105,42 @@ func (l *leader) advance(ctx context.Context, f *facts, to State, reason string)
 		l.Log.Warn("cannot record how a rollout goes", "environment", f.workload.Environment, "error", err)
 		return err
 	}
-	if f.last.State != to {
+	if f.last.State != to && to != Held { // see hold
 		l.Log.Info("rollout is "+string(to), "environment", now.Environment, "rollout", now.ID, "commit", now.Commit.Short(), "reason", reason)
 	}
+	began := f.last.Started.IsZero() && !now.Started.IsZero()
 	f.last = &now
 	l.book.setLast(now)
+	if began {
+		l.Progress.began(now)
+	}
 	if now.State.Final() {
 		l.ended(now)
+	}
+	return nil
+}
+
+// hold records what keeps a rollout from beginning, and tells of it if something
+// else did before. What was held for the same reason before this process led is no
+// news.
+func (l *leader) hold(ctx context.Context, f *facts, by Hold) error {
+	was := *f.last
+	if err := l.advance(ctx, f, Held, by.Reason); err != nil {
+		return err
+	}
+	now := *f.last
+	if !l.heldBy.news(now, by) || was.State == Held && was.Reason == now.Reason {
+		return nil
+	}
+	l.Progress.held(now, by)
+	args := []any{"environment", now.Environment, "rollout", now.ID, "commit", now.Commit.Short(), "gate", by.Gate, "reason", now.Reason}
+	switch {
+	case !by.Passes():
+		l.Log.Warn("rollout is held", append(args, "remedy", "mend that, or go past it: lab-layers resume "+now.Environment.String())...)
+	case by.Until.IsZero():
+		l.Log.Info("rollout is held", args...)
+	default:
+		l.Log.Info("rollout is held", append(args, "until", by.Until.UTC().Format(time.RFC3339))...)
 	}
 	return nil
 }
@@ -226,10 +258,19 @@ func (l *leader) observe(ctx context.Context, s Standing) error {
 		}
 	}
 	if err := l.Store.Observe(ctx, s); err != nil {
-		l.Log.Warn("cannot record where an environment stands", "environment", s.Environment, "error", err)
+		if ctx.Err() == nil {
+			l.Log.Warn("cannot record where an environment stands", "environment", s.Environment, "error", err)
+		}
 		return err
 	}
+	was := l.book.entry(s.Environment).standing
 	l.book.setStanding(s)
+	switch wasFaulty := was != nil && was.State == Faulty; {
+	case s.State == Faulty && (!wasFaulty || was.Reason != s.Reason):
+		l.Log.Warn("environment is faulty", "environment", s.Environment, "reason", s.Reason, "remedy", "mend its annotations: it is not rolled meanwhile")
+	case s.State != Faulty && wasFaulty:
+		l.Log.Info("environment is not faulty any more", "environment", s.Environment)
+	}
 	return nil
 }
 
@@ -257,8 +298,8 @@ func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
 	l.Log.Info("environment is gone", "environment", e, "why", reason)
 	last := l.book.entry(e).last
 	l.book.forget(e)
-	if last != nil {
-		l.ended(*last)
+	if last != nil && !last.State.Final() {
+		l.superseded(*last)
 	}
 	return nil
 }

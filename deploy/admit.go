@@ -11,50 +11,51 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// admit says why a rollout may not begin now; empty if it may. until is when
-// that may change by itself. What a person pinned, or had resumed, waits for its
-// turn alone.
-func (l *leader) admit(ctx context.Context, f *facts) (reason string, until time.Time, err error) {
+// admit says what keeps a rollout from beginning now; the zero Hold if it may. What a
+// person pinned, or had resumed, waits for its turn alone.
+func (l *leader) admit(ctx context.Context, f *facts) (Hold, error) {
 	if !f.last.Pinned && !f.resumed {
-		var remarks, more []string
-		if reason, until, remarks = l.gates(ctx, f, l.Gates); reason != "" {
-			l.letOthers(f, until)
-			return reason, until, nil
+		held, remarks := l.gates(ctx, f, l.Gates)
+		if held.Reason != "" {
+			l.letOthers(f, held.Until)
+			return held, nil
 		}
-		if reason, err = l.waitsForCanary(ctx, f); reason != "" || err != nil {
-			return reason, time.Time{}, err
+		held, err := l.waitsForCanary(ctx, f)
+		if held.Reason != "" || err != nil {
+			return held, err
 		}
-		if reason, until, more = l.gates(ctx, f, l.Tests); reason != "" {
-			l.letOthers(f, until)
-			return reason, until, nil
+		held, more := l.gates(ctx, f, l.Tests)
+		if held.Reason != "" {
+			l.letOthers(f, held.Until)
+			return held, nil
 		}
-		var remark string
-		if reason, until, remark, err = l.prePull(ctx, f); reason != "" || err != nil {
-			if until.IsZero() {
-				l.letOthers(f, until)
+		held, remark, err := l.prePull(ctx, f)
+		if held.Reason != "" || err != nil {
+			if err == nil && held.Until.IsZero() {
+				l.letOthers(f, held.Until)
 			}
-			return reason, until, err
+			return held, err
 		}
 		if remark != "" {
 			more = append(more, remark)
 		}
 		remarks = append(remarks, more...)
-		if reason, until, more = l.gates(ctx, f, l.Last); reason != "" {
-			l.letOthers(f, until)
-			return reason, until, nil
+		if held, more = l.gates(ctx, f, l.Last); held.Reason != "" {
+			l.letOthers(f, held.Until)
+			return held, nil
 		}
 		if err := l.remark(ctx, f, append(remarks, more...)...); err != nil {
-			return "", time.Time{}, err
+			return Hold{}, err
 		}
 	} else if f.resumed && f.last.State == Held && f.last.Remark == "" {
 		if err := l.remark(ctx, f, "resumed while held: "+f.last.Reason); err != nil {
-			return "", time.Time{}, err
+			return Hold{}, err
 		}
 	}
 	if !f.workload.lasting() || l.turns.take(f.workload.Environment) {
-		return "", time.Time{}, nil
+		return Hold{}, nil
 	}
-	return fmt.Sprintf("waits for its turn: %d rollouts go on at once", l.Parallel), time.Time{}, nil
+	return Hold{Gate: holdTurn, Reason: fmt.Sprintf("waits for its turn: %d rollouts go on at once", l.Parallel), waits: true}, nil
 }
 
 // remark records what gates have to say of a rollout that they let begin: before
@@ -96,9 +97,9 @@ func (l *leader) letOthers(f *facts, until time.Time) {
 
 // gates asks the gates. The first that refuses has the last word; remarks are of
 // those that let it begin all the same.
-func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason string, until time.Time, remarks []string) {
+func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, remarks []string) {
 	if len(gates) == 0 {
-		return "", time.Time{}, nil
+		return Hold{}, nil
 	}
 	nodes := f.workload.eligible(listed[*corev1.Node](l.cluster.nodes))
 	running := l.cluster.running(f.workload.Environment)
@@ -109,13 +110,13 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (reason stri
 			v := gate.Check(ctx, c, nodes)
 			switch v.Answer {
 			case Refuse:
-				return oneLine(v.Reason), v.Until, nil
+				return Hold{Gate: gate.Name(), Reason: oneLine(v.Reason), Until: v.Until}, nil
 			case Warn, Unknown:
 				remarks = append(remarks, oneLine(v.Reason))
 			}
 		}
 	}
-	return "", time.Time{}, remarks
+	return Hold{}, remarks
 }
 
 // passTurn lets others roll while nodes keep an environment from its end.
@@ -136,6 +137,14 @@ func (l *leader) ended(r Rollout) {
 	if l.Canary && l.canaries.is(r.Environment) {
 		l.lookAtWaiting()
 	}
+	l.heldBy.forget(r.Environment)
+	l.Progress.ended(r)
+}
+
+// superseded is what becomes of a rollout that something newer takes the place of.
+func (l *leader) superseded(r Rollout) {
+	r.State = Superseded
+	l.ended(r)
 }
 
 // sorted are the containers of images, in order.

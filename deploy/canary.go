@@ -74,55 +74,57 @@ func (c *canaries) is(e Environment) bool {
 }
 
 // waitsForCanary says why an environment has to wait for another one to get the
-// release first; empty if it has not.
-func (l *leader) waitsForCanary(ctx context.Context, f *facts) (string, error) {
+// release first; the zero Hold if it has not.
+func (l *leader) waitsForCanary(ctx context.Context, f *facts) (Hold, error) {
 	if !l.Canary || f.adoption.canary == "false" {
-		return "", nil
+		return Hold{}, nil
 	}
 	m, err := l.member(ctx, f.workload.Environment)
 	if err != nil || m == nil {
-		return "", err
+		return Hold{}, err
 	}
 	canary, chosen := l.canaries.get(m.group)
 	if !chosen {
 		if canary, err = l.choose(ctx, m.group, f.workload.Environment); err != nil {
-			return "", err
+			return Hold{}, err
 		}
 		l.canaries.set(m.group, canary)
 	}
 	if canary == f.workload.Environment {
-		return "", nil
+		return Hold{}, nil
 	}
 	last := l.book.entry(canary).last
 	ours := last != nil && last.Ref == m.group.ref && last.Run == m.group.run && last.Repository == m.group.repository
 	switch {
 	case ours && last.State == Healthy:
-		return "", nil
+		return Hold{}, nil
 	case ours && (last.State == Failed || last.State == RolledBack || last.State == RollingBack):
-		return fmt.Sprintf("%s got the release first and failed: %s", canary, last.Reason), nil
+		return Hold{Gate: holdCanary, Reason: fmt.Sprintf("%s got the release first and failed: %s", canary, last.Reason)}, nil
 	case ours && !last.State.Final() && !l.canaries.isAside(canary, last):
-		return fmt.Sprintf(waitsFor, canary), nil
+		return waitsFor(canary), nil
 	}
 	// It has not begun, or is refused for long, or has nothing to do any more: then
 	// there may be another.
 	still, err := l.member(ctx, canary)
 	if err != nil {
-		return "", err
+		return Hold{}, err
 	}
 	if still != nil && still.group == m.group && !l.canaries.isAside(canary, last) {
-		return fmt.Sprintf(waitsFor, canary), nil
+		return waitsFor(canary), nil
 	}
 	if canary, err = l.choose(ctx, m.group, f.workload.Environment); err != nil {
-		return "", err
+		return Hold{}, err
 	}
 	l.canaries.set(m.group, canary)
 	if canary == f.workload.Environment {
-		return "", nil
+		return Hold{}, nil
 	}
-	return fmt.Sprintf(waitsFor, canary), nil
+	return waitsFor(canary), nil
 }
 
-const waitsFor = "waits for %s, which gets the release first"
+func waitsFor(canary Environment) Hold {
+	return Hold{Gate: holdCanary, Reason: fmt.Sprintf("waits for %s, which gets the release first", canary), waits: true}
+}
 
 // member is an environment in a group.
 type member struct {

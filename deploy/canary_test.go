@@ -81,6 +81,8 @@ type gate struct {
 	seen atomic.Pointer[deploy.Candidate]
 }
 
+func (*gate) Name() string { return "test" }
+
 func (g *gate) Check(_ context.Context, c deploy.Candidate, nodes []*corev1.Node) deploy.Verdict {
 	g.seen.Store(&c)
 	if g.open.Load() {
@@ -178,6 +180,8 @@ func TestHeldLate(t *testing.T) {
 
 // refuses refuses one environment for good.
 type refuses struct{ deploy.Environment }
+
+func (refuses) Name() string { return "test" }
 
 func (r refuses) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node) deploy.Verdict {
 	if c.Environment == r.Environment {

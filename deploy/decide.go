@@ -35,6 +35,7 @@ type target struct {
 	ref        layers.Ref
 	commit     layers.Commit
 	run        int64
+	released   time.Time
 	pinned     bool
 	images     Images
 }
@@ -47,6 +48,8 @@ type step struct {
 	begin *Rollout
 	// admit asks whether the patch may be made now.
 	admit bool
+	// hold keeps the rollout from beginning.
+	hold *Hold
 	// patch are the images to give to the workload.
 	patch Images
 	// to is the state that the last rollout goes to; empty to leave it.
@@ -110,7 +113,7 @@ func (f facts) proceed(l Rollout) step {
 	case !now.same(l.goal(from)):
 		return step{to: Superseded, reason: byHand}
 	case f.workload.paused:
-		return step{to: Held, reason: "the workload is paused"}
+		return step{hold: &Hold{Gate: holdPaused, Reason: "the workload is paused"}}
 	}
 	return step{admit: true, patch: l.goal(to), to: Rolling}
 }
@@ -207,7 +210,7 @@ func (f facts) rollout(t target, reason string) *Rollout {
 	r := &Rollout{
 		Environment: f.workload.Environment, UID: f.workload.uid,
 		Repository: t.repository, Ref: t.ref, Commit: t.commit, Run: t.run, Pinned: t.pinned,
-		Reason: reason,
+		Reason: reason, Released: f.released(t),
 	}
 	var before Images
 	if f.last != nil && f.last.UID == f.workload.uid {
@@ -220,6 +223,20 @@ func (f facts) rollout(t target, reason string) *Rollout {
 		})
 	}
 	return r
+}
+
+// released is when the release came that a way to a target is due to; zero where it
+// is due to something else, such as a person, or an environment that is newer.
+func (f facts) released(t target) time.Time {
+	l := f.last
+	followed := l != nil && !l.Pinned && l.Queued.Before(t.released)
+	if l == nil || l.UID != f.workload.uid {
+		followed = f.workload.created.Before(t.released)
+	}
+	if t.pinned || f.resumed || !followed {
+		return time.Time{}
+	}
+	return t.released
 }
 
 // standing is where the environment stands, once a step is done.

@@ -66,6 +66,36 @@ func onDelete(f *facts)   { f.workload.strategy.onDelete = true }
 func gaveUp(f *facts)     { f.workload.progress.failed = "its progress deadline is exceeded"; unready(f) }
 func lately(f *facts)     { f.still = settleTime }
 
+// TestReleased tells which rollouts a release brought from those that it did not.
+func TestReleased(t *testing.T) {
+	a, b, c := ref("a"), ref("b"), ref("c")
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	at := func(minute int) func(*facts) {
+		return func(f *facts) { f.target.released = now.Add(time.Duration(minute) * time.Minute) }
+	}
+	created := func(f *facts) { f.workload.created = now }
+	queued := func(f *facts) { f.last.Queued = now.Add(5 * time.Minute) }
+	for name, test := range map[string]struct {
+		facts facts
+		want  bool
+	}{
+		"the first":                  {situation(a, created, wants(b), at(1)), true},
+		"there before the workload":  {situation(a, created, wants(b), at(-1)), false},
+		"the next":                   {situation(a, created, wants(b), after(Healthy, c, a), queued, at(6)), true},
+		"one of before":              {situation(a, created, wants(b), after(Healthy, c, a), queued, at(4)), false},
+		"made anew":                  {situation(a, created, wants(b), after(Healthy, c, a), queued, at(4), madeAnew), true},
+		"came while it was pinned":   {situation(a, created, wants(b), after(Healthy, c, a), queued, byPin, at(6)), false},
+		"pinned":                     {situation(a, created, wants(b), pinned, at(6)), false},
+		"resumed":                    {situation(a, created, wants(b), after(RolledBack, a, b), queued, resumed, at(6)), false},
+		"came while another is held": {situation(a, created, wants(c), after(Held, a, b), queued, at(6)), true},
+	} {
+		s := decide(test.facts)
+		if s.begin == nil || s.begin.Released.IsZero() == test.want {
+			t.Errorf("%s: %+v", name, s.begin)
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	a, b, c := ref("a"), ref("b"), ref("c")
 	tagged := "registry.example/lab/unet:main"
@@ -130,6 +160,9 @@ func TestDecide(t *testing.T) {
 			var got []string
 			if s.begin != nil {
 				got = append(got, fmt.Sprintf("begin %s, back to %s", short(s.begin.Images[0].To), short(s.begin.Images[0].Good)))
+			}
+			if s.hold != nil {
+				got = append(got, "held: "+s.hold.Reason)
 			}
 			if s.admit {
 				got = append(got, "admit")

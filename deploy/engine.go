@@ -37,8 +37,10 @@ type Engine struct {
 	Parallel int
 	// Canary has one of the environments on a base get a release first.
 	Canary bool
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Progress is told of rollouts.
+	Progress Progress
+	Now      func() time.Time
+	Log      *slog.Logger
 
 	// watching is the cluster while this engine is the one that deploys.
 	watching atomic.Pointer[cluster]
@@ -96,6 +98,7 @@ func (e *Engine) lead(ctx context.Context) error {
 		sent:  map[Environment]sent{}, clocks: map[Environment]progressClock{},
 		turns:    newTurns(e.Parallel),
 		holdings: newHoldings(e.Now), pulls: &pulls{made: map[types.NamespacedName]time.Time{}},
+		heldBy:   &holds{told: map[Environment]heldBy{}},
 		canaries: canaries{chosen: map[group]Environment{}, aside: map[Environment]int64{}},
 	}
 	defer l.queue.ShutDown()

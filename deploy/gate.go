@@ -48,6 +48,8 @@ type Candidate struct {
 // when releases, nodes or the environment change, so it answers from what it has
 // at hand. What a person pinned passes all gates.
 type Gate interface {
+	// Name tells it from other gates, in a word.
+	Name() string
 	// Check is given the nodes that the pods may run on. None means that none may
 	// or, where nodes are not readable, that they are unknown.
 	Check(ctx context.Context, c Candidate, nodes []*corev1.Node) Verdict

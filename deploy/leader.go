@@ -23,6 +23,7 @@ type leader struct {
 	// holdings is which nodes have which images, and pulls who pulls.
 	holdings *holdings
 	pulls    *pulls
+	heldBy   *holds
 	canaries
 
 	mu sync.Mutex
@@ -178,7 +179,7 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 		}
 		return nil, waiting, nil
 	}
-	t := &target{repository: url, ref: release.Ref, commit: release.Commit, run: release.Run, images: Images{}}
+	t := &target{repository: url, ref: release.Ref, commit: release.Commit, run: release.Run, released: release.Recorded, images: Images{}}
 	for container := range now {
 		image, ok := release.Images[a.layers[container]]
 		if !ok {

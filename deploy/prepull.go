@@ -83,14 +83,14 @@ const unseen = time.Minute
 // prePull has the nodes that a rollout's pods may come to pull its images, and says
 // what is waited for; empty if nothing is. Until is when to look again at
 // the latest. Remark is why not all nodes have them where it goes on all the same.
-func (l *leader) prePull(ctx context.Context, f *facts) (reason string, until time.Time, remark string, err error) {
+func (l *leader) prePull(ctx context.Context, f *facts) (held Hold, remark string, err error) {
 	want := f.adoption.pull
 	if want.parallel == 0 {
-		return "", time.Time{}, "", nil
+		return Hold{}, "", nil
 	}
 	nodes := l.hosts(f.workload)
 	if len(nodes) == 0 {
-		return "", time.Time{}, "no image is pulled before: no node is known that its pods may run on", nil
+		return Hold{}, "no image is pulled before: no node is known that its pods may run on", nil
 	}
 	pods := l.cluster.pullsFor(f.workload.Environment)
 	begun := l.Now()
@@ -99,10 +99,10 @@ func (l *leader) prePull(ctx context.Context, f *facts) (reason string, until ti
 			begun = made
 		}
 	}
-	until = begun.Add(want.timeout)
+	until := begun.Add(want.timeout)
 	at := l.stand(f, nodes, pods)
 	if err := l.record(ctx, at.news); err != nil {
-		return "", until, "", err
+		return Hold{}, "", err
 	}
 	if l.Now().Before(until) {
 		for _, order := range at.missing {
@@ -113,7 +113,7 @@ func (l *leader) prePull(ctx context.Context, f *facts) (reason string, until ti
 				break
 			}
 			if err != nil {
-				return "", until, "", err
+				return Hold{}, "", err
 			}
 			if !ok {
 				break
@@ -121,7 +121,7 @@ func (l *leader) prePull(ctx context.Context, f *facts) (reason string, until ti
 			at.going++
 		}
 		if at.Holding+at.Failed < at.Nodes && !at.refused {
-			reason = "pre-pull: " + at.String()
+			reason := "pre-pull: " + at.String()
 			if at.trouble != "" {
 				reason += "; " + at.trouble
 			}
@@ -129,21 +129,21 @@ func (l *leader) prePull(ctx context.Context, f *facts) (reason string, until ti
 				reason += "; other environments' images come first"
 				until = l.Now().Add(unseen)
 			}
-			return reason, until, "", nil
+			return Hold{Gate: holdPull, Reason: reason, Until: until}, "", nil
 		}
 	}
 	if at.Holding == at.Nodes {
-		return "", time.Time{}, "", nil
+		return Hold{}, "", nil
 	}
 	at.Took = nil // nothing more comes
 	left := fmt.Sprintf("pre-pull: %s; %s", at, cmp.Or(at.trouble, fmt.Sprintf("the others have not got it in %v", want.timeout)))
 	switch {
 	case !want.hold:
-		return "", time.Time{}, left, nil
+		return Hold{}, left, nil
 	case at.refused:
-		return left, l.Now().Add(retryPull), "", nil
+		return Hold{Gate: holdPull, Reason: left, Until: l.Now().Add(retryPull)}, "", nil
 	}
-	return left, time.Time{}, "", nil
+	return Hold{Gate: holdPull, Reason: left}, "", nil
 }
 
 // wanted reports whether a pod pulls an image of a rollout.

@@ -51,8 +51,11 @@ type Rollout struct {
 	Reason string `json:"reason,omitempty"`
 	// Remark is what gates warned of, or could not know, as they let it begin; in
 	// one line.
-	Remark string    `json:"remark,omitempty"`
-	Queued time.Time `json:"queued"`
+	Remark string `json:"remark,omitempty"`
+	// Released is when the release was recorded that the rollout is due to; zero
+	// where it is due to something else: a person, or an environment that is newer.
+	Released time.Time `json:"released,omitzero"`
+	Queued   time.Time `json:"queued"`
 	// Started is when the workload was given the images; zero before.
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`

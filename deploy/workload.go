@@ -44,6 +44,7 @@ const (
 type workload struct {
 	Environment
 	uid         string
+	created     time.Time
 	generation  int64
 	annotations map[string]string
 	// owner is the kind of what made the workload; empty if nothing did.
@@ -104,7 +105,7 @@ func newWorkload(kind Kind, meta *metav1.ObjectMeta, template *corev1.PodTemplat
 	}
 	return &workload{
 		Environment: Environment{meta.Namespace, kind, meta.Name}, owner: owner,
-		uid: string(meta.UID), generation: meta.Generation, annotations: meta.Annotations, template: template,
+		uid: string(meta.UID), created: meta.CreationTimestamp.Time, generation: meta.Generation, annotations: meta.Annotations, template: template,
 		replicas: 1, deadline: defaultDeadline, owned: owned(meta.ManagedFields),
 	}
 }

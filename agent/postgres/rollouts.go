@@ -14,14 +14,14 @@ import (
 // rolloutColumns is what [scanRollout] reads, of rollouts r, environments e and
 // repositories g.
 const rolloutColumns = `r.id, e.namespace, e.kind, e.name, r.uid, g.url, r.ref, coalesce(r.commit, ''), coalesce(r.run, 0),
-	r.pinned, r.images, r.state, r.reason, r.remark, r.queued, r.started, r.finished`
+	r.pinned, r.images, r.state, r.reason, r.remark, r.released, r.queued, r.started, r.finished`
 
 func scanRollout(row pgx.CollectableRow) (r deploy.Rollout, err error) {
 	var ref string
-	var started, finished *time.Time
+	var released, started, finished *time.Time
 	err = row.Scan(&r.ID, &r.Environment.Namespace, &r.Environment.Kind, &r.Environment.Name, &r.UID, &r.Repository, &ref, &r.Commit, &r.Run,
-		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Remark, &r.Queued, &started, &finished)
-	r.Ref, r.Started, r.Finished = decodeRef(ref), orZero(started), orZero(finished)
+		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Remark, &released, &r.Queued, &started, &finished)
+	r.Ref, r.Released, r.Started, r.Finished = decodeRef(ref), orZero(released), orZero(started), orZero(finished)
 	return r, err
 }
 
@@ -64,9 +64,13 @@ func (s *Store) Begin(ctx context.Context, r deploy.Rollout) (deploy.Rollout, er
 		if r.Run != 0 {
 			run = &r.Run
 		}
-		return tx.QueryRow(ctx, `insert into rollouts (environment, uid, repository, ref, commit, run, pinned, images, reason)
-			select $1, $2, id, $4, $5, $6, $7, $8, $9 from repositories where url = $3
-			returning id, queued`, environment, r.UID, r.Repository, encodeRef(r.Ref), orNull(r.Commit), run, r.Pinned, images, cut(r.Reason, maxShort)).
+		var released *time.Time
+		if !r.Released.IsZero() {
+			released = &r.Released
+		}
+		return tx.QueryRow(ctx, `insert into rollouts (environment, uid, repository, ref, commit, run, pinned, images, reason, released)
+			select $1, $2, id, $4, $5, $6, $7, $8, $9, $10 from repositories where url = $3
+			returning id, queued`, environment, r.UID, r.Repository, encodeRef(r.Ref), orNull(r.Commit), run, r.Pinned, images, cut(r.Reason, maxShort), released).
 			Scan(&r.ID, &r.Queued)
 	})
 	r.State = deploy.Pending

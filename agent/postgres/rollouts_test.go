@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lab-layers/lab-layers/agent/cleanup"
 	"github.com/lab-layers/lab-layers/deploy"
@@ -65,7 +66,15 @@ func TestRollouts(t *testing.T) {
 	}
 	first := must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("x", "a")))
 	first = advance(first, deploy.Held, "not now")
-	second := must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("x", "b")))
+	due := rolls("x", "b")
+	due.Released = time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+	second := must[deploy.Rollout](t)(s.Begin(t.Context(), due))
+	if got := must[[]deploy.Rollout](t)(s.Rollouts(t.Context()))[0].Released; !got.Equal(due.Released) || !first.Released.IsZero() {
+		t.Errorf("it is due to a release of %v, want %v", got, due.Released)
+	}
+	if tally := must[deploy.Tally](t)(s.Tally(t.Context())); tally.Environments[deploy.Pending] != 1 || tally.Pinned != 0 || tally.Oldest[deploy.Pending] <= 0 || len(tally.Oldest) != 1 {
+		t.Errorf("the tally is %+v", tally)
+	}
 	if _, err := s.Advance(t.Context(), first, deploy.Rolling, ""); !errors.Is(err, deploy.ErrMoved) {
 		t.Errorf("a rollout that was superseded goes on: %v", err)
 	}

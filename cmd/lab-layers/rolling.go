@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type rolling struct {
 	engine   *deploy.Engine
 	operator *operator.Operator
 	reach    *deploy.Reach
+	measured *metrics.Rollouts
 }
 
 // rolling prepares to roll what the records have of some repositories, given as
@@ -37,7 +39,13 @@ func (f *deployFlags) rolling(store *postgres.Store, registry string, repositori
 	if err != nil {
 		return nil, err
 	}
-	return &rolling{engine: engine, operator: custom, reach: deploy.NewReach(client, reachEvery, log)}, nil
+	var names []string
+	for _, gate := range slices.Concat(engine.Gates, engine.Tests, engine.Last) {
+		names = append(names, gate.Name())
+	}
+	measured := metrics.NewRollouts(store, names...)
+	engine.Progress = measured.Progress()
+	return &rolling{engine: engine, operator: custom, reach: deploy.NewReach(client, reachEvery, log), measured: measured}, nil
 }
 
 // reachEvery is how often the cluster is asked for a sign of life.
@@ -59,7 +67,7 @@ func (r *rolling) collectors() []prometheus.Collector {
 	if r == nil {
 		return nil
 	}
-	return []prometheus.Collector{metrics.Cluster{Reach: r.reach.Check, InStep: r.engine.InStep}}
+	return []prometheus.Collector{metrics.Cluster{Reach: r.reach.Check, InStep: r.engine.InStep}, r.measured}
 }
 
 // serve rolls until the context ends.

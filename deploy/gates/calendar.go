@@ -17,6 +17,9 @@ type Calendar struct{ Now func() time.Time }
 
 var _ deploy.Gate = Calendar{}
 
+// Name makes it a [deploy.Gate].
+func (Calendar) Name() string { return "calendar" }
+
 // Check refuses while it is closed, and where the annotations cannot be read.
 func (g Calendar) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node) deploy.Verdict {
 	times, err := calendar.Parse(c.Annotations[WindowAnnotation], c.Annotations[FreezeAnnotation])

@@ -39,6 +39,9 @@ var _ deploy.Gate = (*Driver)(nil)
 // retryIn is when a gate is asked again that could not find out.
 const retryIn = 15 * time.Second
 
+// Name makes it a [deploy.Gate].
+func (*Driver) Name() string { return "driver" }
+
 // Check answers by the environment's policy: what is not known is refused, too,
 // by "strict", what would be refused is only warned of by "warn", and all is
 // allowed by "ignore".

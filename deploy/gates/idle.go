@@ -22,6 +22,9 @@ var _ deploy.Gate = Idle{}
 // for its end rolls anyway.
 const lastCall = 5 * time.Minute
 
+// Name makes it a [deploy.Gate].
+func (Idle) Name() string { return "idle" }
+
 // Check refuses while a node is in use, or was a moment ago. Whether that is known
 // of a node that tells nothing is the environment's to say.
 func (g Idle) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node) deploy.Verdict {

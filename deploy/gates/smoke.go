@@ -59,6 +59,9 @@ const (
 	maxEnded = 10_000
 )
 
+// Name makes it a [deploy.Gate].
+func (*Smoke) Name() string { return "smoke" }
+
 // Check refuses until the command has succeeded, once for each image. A
 // candidate without a command passes.
 func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.Node) deploy.Verdict {

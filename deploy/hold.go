@@ -1,0 +1,68 @@
+package deploy
+
+import (
+	"sync"
+	"time"
+)
+
+// Hold is what keeps a rollout from beginning.
+type Hold struct {
+	// Gate is the name of the gate, or one of those below.
+	Gate string
+	// Reason is why, in one line.
+	Reason string
+	// Until is when that may change by itself; zero if that is unknown.
+	Until time.Time
+
+	waits bool // for others
+}
+
+// What holds rollouts beside the gates.
+const (
+	// holdCanary has another environment get the release first.
+	holdCanary = "canary"
+	holdPull   = "pre-pull"
+	// holdTurn waits for other rollouts.
+	holdTurn   = "turn"
+	holdPaused = "paused"
+)
+
+// OtherGates are the names that a [Hold] has beside those of gates.
+var OtherGates = [...]string{holdCanary, holdPull, holdTurn, holdPaused}
+
+// Passes reports whether it needs nobody to act.
+func (h Hold) Passes() bool {
+	return h.waits || !h.Until.IsZero()
+}
+
+// holds are what was told of rollouts that are held, so that each is told once,
+// however often its reason gets other words.
+type holds struct {
+	mu   sync.Mutex
+	told map[Environment]heldBy
+}
+
+type heldBy struct {
+	rollout int64
+	gate    string
+	passes  bool
+}
+
+// news notes what holds a rollout, and reports whether something else did before.
+func (h *holds) news(r Rollout, by Hold) bool {
+	now := heldBy{r.ID, by.Gate, by.Passes()}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.told[r.Environment] == now {
+		return false
+	}
+	h.told[r.Environment] = now
+	return true
+}
+
+// forget has it told anew.
+func (h *holds) forget(e Environment) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.told, e)
+}
