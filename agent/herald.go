@@ -68,13 +68,15 @@ type Tellings interface {
 	Estimates(ctx context.Context, repository RepositoryID) (map[layers.Name]float64, error)
 }
 
-// Herald tells targets how runs go. Each run's end is told at least once, also
-// if this agent or another one was killed in between; a second time only in the
-// same words. That a run waits or builds is told as well as can be, and never
-// after its end.
+// Herald tells targets how runs and rollouts go. The end of each is told at least
+// once, also if this agent or another one was killed in between; a second time only
+// in the same words. That a run waits or builds, or a rollout has begun, is told as
+// well as can be, and never after its end.
 type Herald struct {
 	Records Tellings
-	Targets []Target
+	// Rollouts are told of, too, to targets that are a [RolloutTarget]; nil is none.
+	Rollouts RolloutTellings
+	Targets  []Target
 	// Repositories whose runs are told, by their URLs.
 	Repositories []string
 	// Patience is how long a run builds before that is told: most end sooner.
@@ -113,6 +115,14 @@ func (h *Herald) Progress() Progress {
 				signal(p.wake)
 			})
 		},
+	}
+}
+
+// Wake has it look soon for what is to be told. It returns at once.
+func (h *Herald) Wake() {
+	h.prepare()
+	for _, p := range h.posts {
+		signal(p.wake)
 	}
 }
 
@@ -191,27 +201,27 @@ func (p *post) serve(ctx context.Context) {
 	}
 }
 
-// step tells of one run, ends before all else. told is false if there was none
+// step tells of one run or rollout, ends of runs before all else. told is false if there was none
 // to tell of; the pause is for the target as a whole.
 func (p *post) step(ctx context.Context) (told bool, pause time.Duration) {
-	report, err := p.next(ctx)
+	next, err := p.next(ctx)
 	if err != nil {
 		p.grumble(ctx, p.log, "cannot read what is to be told", err)
 		p.failures++
 		return false, p.silence(0)
 	}
-	if report == nil {
+	if next == nil {
 		return false, 0
 	}
 	limited, cancel := context.WithTimeout(ctx, tellLimit)
-	err = p.target.Tell(limited, *report)
+	err = next.tell(limited)
 	cancel()
 	// What was said is noted also when the agent is about to stop.
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
 	defer cancel()
 	if err == nil {
 		p.failures = 0
-		if err := p.Records.Told(noting, p.target.Name(), report.Run.ID, report.Run.State); err != nil {
+		if err := next.told(noting); err != nil {
 			p.grumble(ctx, p.log, "cannot record what was told", err)
 		}
 		return true, 0
@@ -222,15 +232,15 @@ func (p *post) step(ctx context.Context) (told bool, pause time.Duration) {
 	if unheard != nil {
 		after = unheard.After
 	}
-	p.grumble(ctx, p.log, "cannot tell of a run", err, "run", report.Run.ID)
+	p.grumble(ctx, p.log, "cannot tell of a "+next.of, err, next.of, next.id)
 	pause = time.Second
-	again := max(min(after, time.Hour), backoffTo(time.Minute, report.Attempt-1, time.Hour))
+	again := max(min(after, time.Hour), backoffTo(time.Minute, next.attempt-1, time.Hour))
 	if !alone {
 		p.failures++
 		pause = p.silence(after)
 		again = pause
 	}
-	if err := p.Records.Unheard(noting, p.target.Name(), report.Run.ID, again); err != nil {
+	if err := next.unheard(noting, again); err != nil {
 		p.grumble(ctx, p.log, "cannot record what was not told", err)
 	}
 	return true, pause
@@ -249,12 +259,19 @@ func backoffTo(pause time.Duration, failures int, bound time.Duration) time.Dura
 	return pause
 }
 
-// next takes what is to be told next.
-func (p *post) next(ctx context.Context) (*Report, error) {
+// next takes what is to be told next: ends first.
+func (p *post) next(ctx context.Context) (*telling, error) {
 	name := p.target.Name()
 	report, err := p.Records.Untold(ctx, name, tellLease, false, p.Repositories...)
-	if report != nil || err != nil || p.spare.Tokens() < 1 {
-		return report, err
+	if report != nil {
+		return p.ofRun(report), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	rollout, err := p.nextRollout(ctx)
+	if rollout != nil || err != nil || p.spare.Tokens() < 1 {
+		return rollout, err
 	}
 	if run, plan := p.due(); run != 0 {
 		report, err := p.Records.Telling(ctx, name, tellLease, run)
@@ -270,13 +287,14 @@ func (p *post) next(ctx context.Context) (*Report, error) {
 		for i, l := range report.Layers {
 			report.Layers[i].Estimate = estimates[l.Name]
 		}
-		return report, nil
+		return p.ofRun(report), nil
 	}
 	report, err = p.Records.Untold(ctx, name, tellLease, true, p.Repositories...)
-	if report != nil {
-		p.spare.Allow()
+	if report == nil || err != nil {
+		return nil, err
 	}
-	return report, err
+	p.spare.Allow()
+	return p.ofRun(report), nil
 }
 
 // grumbled keeps one complaint from being made again and again.

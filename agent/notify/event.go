@@ -8,21 +8,21 @@ import (
 	"github.com/lab-layers/lab-layers/layers"
 )
 
-// Event is a CloudEvent about a run.
+// Event is a CloudEvent about a run or a rollout.
 type Event struct {
 	SpecVersion string `json:"specversion"`
-	// ID is the same for the same run in the same state.
+	// ID is the same for the same run or rollout in the same state.
 	ID string `json:"id"`
 	// Source is the repository's URL.
 	Source          string    `json:"source"`
 	Type            string    `json:"type"`
-	Subject         string    `json:"subject"` // the ref
+	Subject         string    `json:"subject"` // the ref, or the environment
 	Time            time.Time `json:"time"`
 	DataContentType string    `json:"datacontenttype"`
-	Data            Data      `json:"data"`
+	Data            any       `json:"data"`
 }
 
-// Data is what an event tells.
+// Data is what an event tells of a run.
 type Data struct {
 	agent.Run
 	// URL leads to more.
@@ -48,16 +48,16 @@ type Layer struct {
 	Error    *agent.Failure `json:"error,omitempty"`
 }
 
-// prefix of the types of events.
+// prefix of the types of events about runs.
 const prefix = "dev.lab-layers.run."
 
 func newEvent(r agent.Report, link string) Event {
+	data := Data{Run: r.Run, URL: link, Next: r.Next, Layers: []Layer{}}
 	e := Event{
 		SpecVersion: "1.0", Source: r.Run.Move.URL, Subject: string(r.Run.Move.Ref), DataContentType: "application/json",
 		Type: prefix + string(r.Run.State), Time: r.Run.Queued,
 		// The time when it was queued tells the runs of two installations apart.
-		ID:   fmt.Sprintf("%d-%s-%d", r.Run.ID, r.Run.State, r.Run.Queued.UnixMicro()),
-		Data: Data{Run: r.Run, URL: link, Next: r.Next, Layers: []Layer{}},
+		ID: fmt.Sprintf("%d-%s-%d", r.Run.ID, r.Run.State, r.Run.Queued.UnixMicro()),
 	}
 	switch {
 	case r.Run.State.Final():
@@ -74,10 +74,11 @@ func newEvent(r agent.Report, link string) Event {
 		if reasons == nil {
 			reasons = []layers.Reason{}
 		}
-		e.Data.Layers = append(e.Data.Layers, Layer{
+		data.Layers = append(data.Layers, Layer{
 			Name: l.Name, Kind: l.Kind, State: state, Reasons: reasons, Estimate: l.Estimate, Seconds: l.Seconds,
 			OwnBytes: l.Own, Image: l.Image, Error: l.Error,
 		})
 	}
+	e.Data = data
 	return e
 }

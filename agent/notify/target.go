@@ -24,7 +24,7 @@ const requestLimit = 20 * time.Second
 // SignatureHeader has "sha256=" and the hexadecimal HMAC-SHA256 of the body.
 const SignatureHeader = "X-Signature-256"
 
-// Target sends events to a URL. It is an [agent.Target].
+// Target sends events to a URL. It is an [agent.Target] and [agent.RolloutTarget].
 type Target struct {
 	url    *url.URL
 	secret func() (string, error)
@@ -57,7 +57,11 @@ func (t *Target) Tell(ctx context.Context, r agent.Report) error {
 	if t.link != nil {
 		link = t.link(r.Run)
 	}
-	body, err := json.Marshal(newEvent(r, link))
+	return t.send(ctx, newEvent(r, link))
+}
+
+func (t *Target) send(ctx context.Context, e Event) error {
+	body, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}

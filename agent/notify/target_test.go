@@ -109,6 +109,45 @@ func TestEvent(t *testing.T) {
 	}
 }
 
+// TestRolloutEvent sends that a rollout has begun, and its end.
+func TestRolloutEvent(t *testing.T) {
+	address, got := endpoint(t, accept)
+	target := mustNew(t, address)
+	at := time.Date(2026, 3, 1, 9, 0, 0, 123_000, time.UTC)
+	r := agent.RolloutReport{
+		ID: 7, Environment: "vision/deployment/unet", Repository: "https://git.example/uni/lab.git", Ref: "refs/heads/main", Commit: "b", Run: 42,
+		State: "rolling", Queued: at, Started: at.Add(time.Second),
+		Images: []agent.RolledImage{{Container: "main", Layer: "unet", From: "r/unet:old", To: "r/unet@sha256:1", ToDigest: "sha256:1"}},
+	}
+	ended := r
+	ended.State, ended.Ended, ended.Reason, ended.Finished = "failed", true, "it crashes", at.Add(time.Minute)
+	pinned := ended
+	pinned.Run, pinned.Pinned = 0, true
+	for _, r := range []agent.RolloutReport{r, ended, pinned} {
+		if err := target.TellRollout(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = `{"specversion":"1.0","id":"rollout-7-failed-1772355600000123","source":"https://git.example/uni/lab.git",` +
+		`"type":"dev.lab-layers.rollout.finished","subject":"vision/deployment/unet","time":"2026-03-01T09:01:00.000123Z","datacontenttype":"application/json",` +
+		`"data":{"id":7,"environment":"vision/deployment/unet","repository":"https://git.example/uni/lab.git","ref":"refs/heads/main","commit":"b","run":42,"pinned":false,` +
+		`"state":"failed","reason":"it crashes","images":[{"container":"main","layer":"unet","from":"r/unet:old","to":"r/unet@sha256:1","to_digest":"sha256:1"}],` +
+		`"queued":"2026-03-01T09:00:00.000123Z","started":"2026-03-01T09:00:01.000123Z","finished":"2026-03-01T09:01:00.000123Z","url":"https://labs.example/42"}}`
+	if body := string((*got)[1].body); body != want {
+		t.Errorf("event\n%s\nwant\n%s", body, want)
+	}
+	var begun struct{ ID, Type, Time string }
+	if err := json.Unmarshal((*got)[0].body, &begun); err != nil || begun.Type != "dev.lab-layers.rollout.begun" || begun.ID != "rollout-7-rolling-1772355600000123" || begun.Time != "2026-03-01T09:00:01.000123Z" {
+		t.Errorf("event %+v, %v", begun, err)
+	}
+	if body := string((*got)[2].body); strings.Contains(body, `"url"`) || !strings.Contains(body, `"pinned":true`) {
+		t.Errorf("event %s", body)
+	}
+	if (*got)[1].header.Get(SignatureHeader) != sign(secret, []byte(want)) {
+		t.Error("it is not signed")
+	}
+}
+
 // TestRefusals sorts answers, shows no secret, and is led nowhere else.
 func TestRefusals(t *testing.T) {
 	for status, want := range map[int]agent.Unheard{

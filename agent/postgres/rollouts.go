@@ -17,12 +17,22 @@ const rolloutColumns = `r.id, e.namespace, e.kind, e.name, r.uid, g.url, r.ref, 
 	r.pinned, r.images, r.state, r.reason, r.remark, r.released, r.queued, r.started, r.finished`
 
 func scanRollout(row pgx.CollectableRow) (r deploy.Rollout, err error) {
+	places, done := rolloutPlaces(&r)
+	if err = row.Scan(places...); err == nil {
+		done()
+	}
+	return r, err
+}
+
+// rolloutPlaces are where [rolloutColumns] are scanned to; done is called after.
+func rolloutPlaces(r *deploy.Rollout) (places []any, done func()) {
 	var ref string
 	var released, started, finished *time.Time
-	err = row.Scan(&r.ID, &r.Environment.Namespace, &r.Environment.Kind, &r.Environment.Name, &r.UID, &r.Repository, &ref, &r.Commit, &r.Run,
-		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Remark, &released, &r.Queued, &started, &finished)
-	r.Ref, r.Released, r.Started, r.Finished = decodeRef(ref), orZero(released), orZero(started), orZero(finished)
-	return r, err
+	places = []any{&r.ID, &r.Environment.Namespace, &r.Environment.Kind, &r.Environment.Name, &r.UID, &r.Repository, &ref, &r.Commit, &r.Run,
+		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Remark, &released, &r.Queued, &started, &finished}
+	return places, func() {
+		r.Ref, r.Released, r.Started, r.Finished = decodeRef(ref), orZero(released), orZero(started), orZero(finished)
+	}
 }
 
 // Rollouts returns the last rollout of each environment, if it had one since it

@@ -44,12 +44,14 @@ type Store struct {
 }
 
 var (
-	_ agent.Store     = (*Store)(nil)
-	_ agent.Records   = (*Store)(nil)
-	_ agent.Tellings  = (*Store)(nil)
-	_ cleanup.Records = (*Store)(nil)
-	_ deploy.Store    = (*Store)(nil)
-	_ pipeline.Ledger = (*Store)(nil)
+	_ agent.Store    = (*Store)(nil)
+	_ agent.Records  = (*Store)(nil)
+	_ agent.Tellings = (*Store)(nil)
+
+	_ agent.RolloutTellings = (*Store)(nil)
+	_ cleanup.Records       = (*Store)(nil)
+	_ deploy.Store          = (*Store)(nil)
+	_ pipeline.Ledger       = (*Store)(nil)
 )
 
 // Open connects to a database and brings its schema up to date. Several may do

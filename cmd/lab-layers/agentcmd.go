@@ -235,6 +235,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 		return err
 	}
 	if herald != nil {
+		rolls.tell(herald.Wake)
 		defer keep(herald.Serve)(ctx) // it tells of runs that drain, too
 	}
 	defer keep(rolls.serve)(ctx)

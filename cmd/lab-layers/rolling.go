@@ -70,6 +70,15 @@ func (r *rolling) collectors() []prometheus.Collector {
 	return []prometheus.Collector{metrics.Cluster{Reach: r.reach.Check, InStep: r.engine.InStep}, r.measured}
 }
 
+// tell has somebody woken when there is news of rollouts.
+func (r *rolling) tell(wake func()) {
+	if r == nil {
+		return
+	}
+	news := func(deploy.Rollout) { wake() }
+	r.engine.Progress = r.engine.Progress.And(deploy.Progress{Began: news, Ended: news})
+}
+
 // serve rolls until the context ends.
 func (r *rolling) serve(ctx context.Context) {
 	if r == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/forge"
 	"github.com/lab-layers/lab-layers/agent/notify"
+	"github.com/lab-layers/lab-layers/agent/postgres"
 )
 
 // tellPatience is how long a run builds before forges are told: most end sooner.
@@ -40,7 +41,7 @@ func (f *tellFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.forgeURL, "forge-url", "", "URL of the forge as people see it (default: https at the repositories' host)")
 	cmd.Flags().StringVar(&f.tokenFile, "forge-token-file", "", "file with a token that may write statuses and comments; read anew each time (or LAB_LAYERS_FORGE_TOKEN)")
 	cmd.Flags().StringVar(&f.publicURL, "public-url", "", "URL at which people reach this agent, for links to runs")
-	cmd.Flags().StringSliceVar(&f.notify, "notify", nil, "URLs that get a CloudEvent when a run builds and when it ends")
+	cmd.Flags().StringSliceVar(&f.notify, "notify", nil, "URLs that get a CloudEvent when a run builds or a rollout begins, and when it ends")
 	cmd.Flags().StringVar(&f.secretFile, "notify-secret-file", "", "file with the secret that signs these events; read anew each time")
 }
 
@@ -142,10 +143,10 @@ func (f *tellFlags) link() (func(agent.Run) string, error) {
 	return func(run agent.Run) string { return u.JoinPath("api/v1/runs", fmt.Sprint(run.ID)).String() }, nil
 }
 
-// herald tells of an agent's runs and, where there is a cluster, of what their
-// merges would roll, and has the agent's progress told to it; nil if nobody is to
+// herald tells of an agent's runs and rollouts and, where there is a cluster, of what
+// their merges would roll, and has the agent's progress told to it; nil if nobody is to
 // be told.
-func (f *tellFlags) herald(a *agent.Agent, records agent.Tellings, outlook *mergeOutlook, log *slog.Logger) (*agent.Herald, error) {
+func (f *tellFlags) herald(a *agent.Agent, records *postgres.Store, outlook *mergeOutlook, log *slog.Logger) (*agent.Herald, error) {
 	var urls []string
 	for _, source := range a.Sources {
 		urls = append(urls, source.URL())
@@ -159,7 +160,7 @@ func (f *tellFlags) herald(a *agent.Agent, records agent.Tellings, outlook *merg
 			told.Outlook = outlook
 		}
 	}
-	h := &agent.Herald{Records: records, Targets: targets, Repositories: urls, Patience: tellPatience, Log: log}
+	h := &agent.Herald{Records: records, Rollouts: records, Targets: targets, Repositories: urls, Patience: tellPatience, Log: log}
 	a.Progress = a.Progress.And(h.Progress())
 	return h, nil
 }

@@ -1,0 +1,1 @@
+update rollouts set released = queued;
