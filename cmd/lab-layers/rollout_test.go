@@ -4,8 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -39,7 +44,21 @@ func TestRollout(t *testing.T) {
 	l.check(err)
 	m := newManaged(l)
 	p := m.replica("a")
-	p.args = append(p.args, "--kubeconfig", c.Kubeconfig, "--namespaces", ns)
+	told := make(chan string, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var event struct {
+			Type string
+			Data struct{ Commit, State string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+			t.Errorf("an event: %v", err)
+		}
+		if kind, ok := strings.CutPrefix(event.Type, "dev.lab-layers.rollout."); ok {
+			told <- kind + " " + event.Data.Commit + " " + event.Data.State
+		}
+	}))
+	t.Cleanup(hook.Close)
+	p.args = append(p.args, "--kubeconfig", c.Kubeconfig, "--namespaces", ns, "--notify", hook.URL)
 	agent := p.start()
 	name := ns + "/unet"
 	command := func(args ...string) string {
@@ -61,6 +80,46 @@ func TestRollout(t *testing.T) {
 	first, pushed := image(), l.head()
 	if !strings.HasPrefix(first, m.registry+"/unet@sha256:") || standing().Commit != pushed {
 		t.Errorf("it has %s at %s", first, standing().Commit)
+	}
+	want, late := "finished "+string(pushed)+" healthy", time.After(lineLimit)
+	for got := ""; got != want; {
+		select {
+		case got = <-told:
+		case <-late:
+			t.Fatalf("%s is not told", want)
+		}
+	}
+	found, err := readStarted(p.data)
+	l.check(err)
+	token, err := readToken(filepath.Join(p.data, ownTokenFile))
+	l.check(err)
+	for path, wants := range map[string][]string{
+		"/readyz": {`"ready":true`, `"cluster":{"ok":true}`},
+		"/metrics": {
+			"lab_layers_cluster_reachable 1\n", "lab_layers_cluster_deploys 1\n", "lab_layers_cluster_watches_in_step_timestamp_seconds 1.",
+			`lab_layers_rollouts_total{state="healthy"} 1`, `lab_layers_environments{state="healthy"} 1`, `lab_layers_rollout_ready_seconds_count{kind="Deployment"} 1`,
+			`lab_layers_rollouts_held_total{gate="idle",passes="false"} 0`,
+		},
+	} {
+		clustertest.Await(t, path, func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, found.Agent+path, nil)
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			for _, want := range wants {
+				if !strings.Contains(string(text), want) {
+					return fmt.Errorf("%s has no %s: %v", text, want, err)
+				}
+			}
+			return err
+		})
 	}
 
 	l.replace("experiments/unet/hparams.json", "{", "{ ")
