@@ -95,6 +95,20 @@ func (l *leader) letOthers(f *facts, until time.Time) {
 	l.lookAtWaiting()
 }
 
+// standsAside has nobody wait for an environment that cannot be rolled as it is.
+func (l *leader) standsAside(e Environment) {
+	last := l.book.entry(e).last
+	if last == nil || last.State.Final() {
+		return
+	}
+	for _, next := range l.turns.done(e) {
+		l.queue.Add(next)
+	}
+	if l.canaries.stepAside(*last) {
+		l.lookAtWaiting()
+	}
+}
+
 // gates asks the gates. The first that refuses has the last word; remarks are of
 // those that let it begin all the same.
 func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, remarks []string) {

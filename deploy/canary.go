@@ -142,7 +142,7 @@ func (l *leader) member(ctx context.Context, e Environment) (*member, error) {
 	if w == nil {
 		return nil, nil
 	}
-	a, fault := w.adopted()
+	a, fault := w.adopted(l.Settings)
 	if a == nil || fault != nil || a.canary == "false" {
 		return nil, nil
 	}

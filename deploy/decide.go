@@ -244,9 +244,7 @@ func (f facts) standing(waiting string) Standing {
 	w := f.workload
 	s := Standing{Environment: w.Environment, UID: w.uid, Track: f.adoption.track.String(), Drift: f.drift(), Resumed: f.resumed}
 	now := w.managed(f.adoption)
-	for _, container := range slices.Sorted(maps.Keys(now)) {
-		s.Images = append(s.Images, Image{Container: container, Layer: f.adoption.layers[container], To: now[container]})
-	}
+	s.Images = w.listed(f.adoption)
 	l := f.last
 	if l != nil && l.UID == w.uid && now.same(l.goal(to)) {
 		s.Commit = l.Commit

@@ -33,6 +33,8 @@ type Engine struct {
 	Tests []Gate
 	// Last are gates about the moment: they are asked last, when all is ready.
 	Last []Gate
+	// Settings are what the gates read of annotations; nil is nothing.
+	Settings Settings
 	// Parallel is how many rollouts go on at once; 0 is no limit.
 	Parallel int
 	// Canary has one of the environments on a base get a release first.

@@ -84,7 +84,7 @@ func (l *leader) changed(obj any) {
 	if w == nil {
 		return
 	}
-	if a, err := w.adopted(); a != nil || err != nil || l.book.entry(w.Environment).standing != nil {
+	if asks(w.annotations) || l.book.entry(w.Environment).standing != nil {
 		l.queue.Add(w.Environment)
 	}
 }

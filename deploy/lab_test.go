@@ -26,6 +26,7 @@ import (
 	pg "github.com/lab-layers/lab-layers/agent/postgres/cluster"
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
@@ -149,7 +150,7 @@ func (l *lab) push(layer layers.Name, d string) layers.Commit {
 func (l *lab) engine(change ...func(*deploy.Engine)) *deploy.Engine {
 	e := &deploy.Engine{
 		Client: l.Client, Store: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
-		Namespaces: []string{l.ns}, Now: time.Now, Log: slog.New(slog.NewTextHandler(l.Output(), nil)),
+		Namespaces: []string{l.ns}, Settings: gates.Settings{}, Now: time.Now, Log: slog.New(slog.NewTextHandler(l.Output(), nil)),
 	}
 	for _, c := range change {
 		c(e)

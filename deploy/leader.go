@@ -55,7 +55,7 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	var adoption *adoption
 	var fault error
 	if w != nil {
-		adoption, fault = w.adopted()
+		adoption, fault = w.adopted(l.Settings)
 	}
 	if adoption == nil {
 		if err := l.sweep(ctx, e, nil); err != nil {
@@ -73,10 +73,14 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	}
 	url, known := adoption.url(l.Repositories)
 	if fault == nil && !known {
-		fault = fmt.Errorf("%s is %q: take %s", RepositoryAnnotation, adoption.repository, l.choices())
+		fault = fmt.Errorf("%s is %.80q: take %s", RepositoryAnnotation, adoption.repository, l.choices())
 	}
 	if fault != nil {
-		return 0, l.observe(ctx, Standing{Environment: e, UID: w.uid, Track: w.annotations[TrackAnnotation], State: Faulty, Reason: fault.Error()})
+		l.standsAside(e)
+		return 0, l.observe(ctx, Standing{
+			Environment: e, UID: w.uid, Repository: url, Track: w.annotations[TrackAnnotation], Images: w.listed(adoption),
+			State: Faulty, Reason: fault.Error(),
+		})
 	}
 	for range longestWay {
 		if l.outOfDate(w) {

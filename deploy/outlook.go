@@ -25,6 +25,8 @@ type Outlook struct {
 	Namespaces []string
 	// Times says when a rollout may begin, and Fit whether an image runs on nodes.
 	Times, Fit Gate
+	// Settings are what gates read of annotations; nil is nothing.
+	Settings Settings
 	// Records say where environments stand; nil if there are none at hand.
 	Records interface {
 		Environments(context.Context) ([]Listed, error)
@@ -88,8 +90,8 @@ func (o *Outlook) touched(ctx context.Context, m Merge) ([]Touched, error) {
 	}
 	var all []Touched
 	for _, w := range found.workloads {
-		a, fault := w.adopted()
-		if a == nil || fault != nil || a.track.ref != m.Into || !o.follows(a, m.Repository) {
+		a, fault := w.adopted(o.Settings)
+		if a == nil || a.track.ref != m.Into || !o.follows(a, m.Repository) {
 			continue
 		}
 		images := o.images(w, a, m)
@@ -97,7 +99,9 @@ func (o *Outlook) touched(ctx context.Context, m Merge) ([]Touched, error) {
 			continue
 		}
 		t := o.look(ctx, w, a, images, found.nodes)
-		if listed, ok := standings[w.Environment]; ok && listed.UID == w.uid {
+		if fault != nil {
+			t.Waits, t.From = "faulty: "+oneLine(fault.Error()), time.Time{}
+		} else if listed, ok := standings[w.Environment]; ok && listed.UID == w.uid {
 			t.kept(listed)
 		}
 		all = append(all, t)

@@ -26,7 +26,7 @@ func (l *lab) outlook(client kubernetes.Interface) *deploy.Outlook {
 	now := func() time.Time { return noon }
 	return &deploy.Outlook{
 		Client: client, Repositories: map[string]string{"": labURL}, Registry: registry, Namespaces: []string{l.ns},
-		Times: gates.Calendar{Now: now}, Fit: &gates.Driver{Images: l.store, Now: now}, Records: l.store, Now: now,
+		Times: gates.Calendar{Now: now}, Fit: &gates.Driver{Images: l.store, Now: now}, Settings: gates.Settings{}, Records: l.store, Now: now,
 	}
 }
 

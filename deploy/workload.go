@@ -153,27 +153,17 @@ func asks(annotations map[string]string) bool {
 }
 
 // adopted reads the annotations; nil if there are none. The error is every
-// fault in them.
-func (w *workload) adopted() (*adoption, error) {
-	a := &adoption{repository: w.annotations[RepositoryAnnotation], layers: map[string]layers.Name{}}
-	var faults []string
-	containers := w.images()
-	for _, name := range slices.Sorted(maps.Keys(w.annotations)) {
-		container, ok := strings.CutPrefix(name, LayerAnnotation)
-		if !ok || w.annotations[name] == "" {
-			continue
-		}
-		if _, ok := containers[container]; !ok {
-			faults = append(faults, fmt.Sprintf("%s: there is no container %s", name, container))
-			continue
-		}
-		a.layers[container] = layers.Name(w.annotations[name])
-	}
+// fault in them, and in those that gates read.
+func (w *workload) adopted(settings Settings) (*adoption, error) {
 	if !asks(w.annotations) {
 		return nil, nil
 	}
-	if len(a.layers) == 0 && len(faults) == 0 {
-		faults = append(faults, fmt.Sprintf("no container has a layer: annotate %sCONTAINER: LAYER", LayerAnnotation))
+	a := &adoption{repository: w.annotations[RepositoryAnnotation], layers: map[string]layers.Name{}}
+	var faults []string
+	for container := range w.images() {
+		if layer := w.annotations[LayerAnnotation+container]; layer != "" {
+			a.layers[container] = layers.Name(layer)
+		}
 	}
 	track, tracked := w.annotations[TrackAnnotation]
 	if !tracked {
@@ -188,22 +178,26 @@ func (w *workload) adopted() (*adoption, error) {
 	case "correct":
 		a.correct = true
 	default:
-		faults = append(faults, fmt.Sprintf("%s is %q: take report or correct", DriftAnnotation, policy))
+		faults = append(faults, fmt.Sprintf("%s is %.40q: take report or correct", DriftAnnotation, policy))
 	}
 	switch a.canary = w.annotations[CanaryAnnotation]; a.canary {
 	case "", "true", "false":
 	default:
-		faults = append(faults, fmt.Sprintf("%s is %q: take true or false", CanaryAnnotation, a.canary))
+		faults = append(faults, fmt.Sprintf("%s is %.40q: take true or false", CanaryAnnotation, a.canary))
 	}
 	if text := w.annotations[DeadlineAnnotation]; text != "" {
 		deadline, err := time.ParseDuration(text)
 		if err != nil || deadline <= 0 {
-			faults = append(faults, fmt.Sprintf("%s is %q: write a time such as 10m", DeadlineAnnotation, text))
+			faults = append(faults, fmt.Sprintf("%s is %.40q: write a time such as 10m", DeadlineAnnotation, text))
 		}
 		a.deadline = deadline
 	}
 	pulls, wrong := parsePrePull(w.annotations)
 	a.pull, faults = pulls, append(faults, wrong...)
+	faults = append(faults, w.settingFaults(a, settings)...)
+	if len(a.layers) == 0 && len(faults) == 0 {
+		faults = append(faults, fmt.Sprintf("no container has a layer: annotate %sCONTAINER: LAYER", LayerAnnotation))
+	}
 	if len(faults) > 0 {
 		return a, fmt.Errorf("%s", strings.Join(faults, "; "))
 	}
@@ -224,4 +218,14 @@ func (w *workload) managed(a *adoption) Images {
 	images := w.images()
 	maps.DeleteFunc(images, func(container, _ string) bool { return a.layers[container] == "" })
 	return images
+}
+
+// listed are the managed images by container, as they are recorded: what is there is
+// kept from clean-up.
+func (w *workload) listed(a *adoption) (all []Image) {
+	now := w.managed(a)
+	for _, container := range now.sorted() {
+		all = append(all, Image{Container: container, Layer: a.layers[container], To: now[container]})
+	}
+	return all
 }

@@ -84,23 +84,32 @@ func (l *faultList) sorted() Faults {
 // didYouMean is the remedy that names the option closest to a word, or the
 // other remedy if none is close.
 func (l *faultList) didYouMean(word string, options []string, otherwise string) string {
-	if l.suggested == maxSuggestions || len(options) > maxOptions || len(word) > maxQuoted {
+	if l.suggested == maxSuggestions {
 		return otherwise
 	}
 	l.suggested++
+	if match, ok := Nearest(word, options); ok {
+		return "did you mean " + quoted(match) + "?"
+	}
+	return otherwise
+}
+
+// Nearest finds the option that somebody who wrote a word probably meant. There is
+// none for a word, or among options, too long to be compared.
+func Nearest(word string, options []string) (string, bool) {
+	if len(options) > maxOptions || len(word) > maxQuoted {
+		return "", false
+	}
 	var near []string
 	for _, option := range options {
 		if strings.EqualFold(option, word) && option != word {
-			return "did you mean " + quoted(option) + "?"
+			return option, true
 		}
 		if n := len(option) - len(word); -3 < n && n < 3 {
 			near = append(near, option)
 		}
 	}
-	if match, ok := suggest.Search(word, near, true); ok {
-		return "did you mean " + quoted(match) + "?"
-	}
-	return otherwise
+	return suggest.Search(word, near, true)
 }
 
 // quoted is somebody's text in a message: in quotes, escaped and cut.

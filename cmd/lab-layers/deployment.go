@@ -101,6 +101,6 @@ func (f *deployFlags) engine(store *postgres.Store, registry string, repositorie
 		Gates:    []deploy.Gate{gates.Calendar{Now: time.Now}, &gates.Driver{Images: store, Now: time.Now}},
 		Tests:    []deploy.Gate{&gates.Smoke{Client: client, Parallel: smokeTests, Now: time.Now}},
 		Last:     []deploy.Gate{gates.Idle{Now: time.Now}},
-		Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
+		Settings: gates.Settings{}, Parallel: f.parallel, Canary: f.canary, Now: time.Now, Log: log,
 	}, nil
 }

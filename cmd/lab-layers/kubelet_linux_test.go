@@ -20,6 +20,7 @@ import (
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/layers"
 )
 
@@ -67,7 +68,7 @@ func TestPushReachesPod(t *testing.T) {
 	l.check(err)
 	engine := &deploy.Engine{
 		Client: c.Client, Store: l.store, Repositories: map[string]string{"lab": l.remote}, Registry: l.prefix,
-		Namespaces: []string{ns}, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Namespaces: []string{ns}, Settings: gates.Settings{}, Now: time.Now, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	pulls, err := c.Client.CoreV1().Pods(ns).Watch(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=pre-pull"})
 	l.check(err)

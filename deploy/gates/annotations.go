@@ -28,6 +28,7 @@ const (
 	// image first: of the first container, or with a dot and its name behind it
 	// of another one.
 	SmokeAnnotation = prefix + "smoke"
+	smokeFor        = SmokeAnnotation + "."
 	// TimeoutAnnotation is how long that may take, pulling the image included.
 	TimeoutAnnotation = prefix + "smoke-timeout"
 )

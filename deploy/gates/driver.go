@@ -46,19 +46,19 @@ func (*Driver) Name() string { return "driver" }
 // by "strict", what would be refused is only warned of by "warn", and all is
 // allowed by "ignore".
 func (g *Driver) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.Node) deploy.Verdict {
-	policy := c.Annotations[PolicyAnnotation]
-	switch policy {
-	case "", "refuse", "warn", "strict":
-	case "ignore":
-		return deploy.Verdict{Answer: deploy.Allow}
-	default:
-		return refuse("%s is %.40q: take strict, refuse, warn or ignore", PolicyAnnotation, policy)
-	}
-	wish, devices, err := wishOf(c)
+	policy, err := policyOf(c.Annotations)
 	if err != nil {
 		return refuse("%v", err)
 	}
-	if wish.GPUs == 0 {
+	if policy == "ignore" {
+		return deploy.Verdict{Answer: deploy.Allow}
+	}
+	wish, err := leastOf(c.Annotations)
+	if err != nil {
+		return refuse("%v", err)
+	}
+	var devices []corev1.ResourceName
+	if wish.GPUs, devices = devicesOf(c); wish.GPUs == 0 {
 		return deploy.Verdict{Answer: deploy.Allow}
 	}
 	need, err := g.need(ctx, c.Image)
@@ -117,32 +117,48 @@ func (g *Driver) need(ctx context.Context, ref string) (gpu.Need, error) {
 	return need, nil
 }
 
-// wishOf is what a container asks of GPUs, and the resources by which it does.
-func wishOf(c deploy.Candidate) (w gpu.Wish, devices []corev1.ResourceName, err error) {
+// policyOf is what follows where an image does not fit; empty is refuse.
+func policyOf(annotations map[string]string) (string, error) {
+	switch policy := annotations[PolicyAnnotation]; policy {
+	case "", "refuse", "warn", "strict", "ignore":
+		return policy, nil
+	default:
+		return "", fmt.Errorf("%s is %.40q: take strict, refuse, warn or ignore", PolicyAnnotation, policy)
+	}
+}
+
+// leastOf is what each GPU must have.
+func leastOf(annotations map[string]string) (w gpu.Wish, err error) {
+	if text, ok := annotations[MemoryAnnotation]; ok {
+		quantity, err := resource.ParseQuantity(text)
+		if err != nil || quantity.Sign() <= 0 {
+			return w, fmt.Errorf("%s is %.40q: write it such as 40Gi", MemoryAnnotation, text)
+		}
+		w.MemoryMiB = quantity.Value() >> 20
+	}
+	if text, ok := annotations[CapabilityAnnotation]; ok {
+		if w.Capability, err = cuda.ParseCapability(text); err != nil {
+			return w, fmt.Errorf("%s: %w", CapabilityAnnotation, err)
+		}
+	}
+	return w, nil
+}
+
+// devicesOf are how many GPUs a container asks for, and the resources by which it
+// does.
+func devicesOf(c deploy.Candidate) (gpus int64, devices []corev1.ResourceName) {
 	for _, container := range slices.Concat(c.Template.Spec.InitContainers, c.Template.Spec.Containers) {
 		if container.Name != c.Container {
 			continue
 		}
 		for name, quantity := range container.Resources.Limits {
 			if isGPU(name) && !quantity.IsZero() {
-				w.GPUs += quantity.Value()
+				gpus += quantity.Value()
 				devices = append(devices, name)
 			}
 		}
 	}
-	if text, ok := c.Annotations[MemoryAnnotation]; ok {
-		quantity, err := resource.ParseQuantity(text)
-		if err != nil || quantity.Sign() <= 0 {
-			return w, nil, fmt.Errorf("%s is %.40q: write it such as 40Gi", MemoryAnnotation, text)
-		}
-		w.MemoryMiB = quantity.Value() >> 20
-	}
-	if text, ok := c.Annotations[CapabilityAnnotation]; ok {
-		if w.Capability, err = cuda.ParseCapability(text); err != nil {
-			return w, nil, fmt.Errorf("%s: %w", CapabilityAnnotation, err)
-		}
-	}
-	return w, devices, nil
+	return gpus, devices
 }
 
 // having are the nodes that have the devices at all, taken or free.

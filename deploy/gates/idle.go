@@ -28,7 +28,7 @@ func (Idle) Name() string { return "idle" }
 // Check refuses while a node is in use, or was a moment ago. Whether that is known
 // of a node that tells nothing is the environment's to say.
 func (g Idle) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node) deploy.Verdict {
-	w, err := waitOf(c)
+	w, err := waitOf(c.Annotations)
 	if err != nil {
 		return refuse("%v", err)
 	}
@@ -71,24 +71,27 @@ type wait struct {
 	rolls bool
 }
 
-func waitOf(c deploy.Candidate) (w wait, err error) {
-	text, ok := c.Annotations[IdleAnnotation]
+func waitOf(annotations map[string]string) (w wait, err error) {
+	text, ok := annotations[IdleAnnotation]
 	if !ok {
 		return w, nil
 	}
 	if w.long, err = time.ParseDuration(text); err != nil || w.long <= 0 {
 		return w, fmt.Errorf("%s is %.40q: write for how long, such as 15m", IdleAnnotation, text)
 	}
-	switch text := c.Annotations[IdleLatestAnnotation]; text {
+	switch text := annotations[IdleLatestAnnotation]; text {
 	case "":
 	case "window":
+		if annotations[WindowAnnotation] == "" && annotations[FreezeAnnotation] == "" {
+			return w, fmt.Errorf("%s is %q, and there is none: annotate %s", IdleLatestAnnotation, text, WindowAnnotation)
+		}
 		w.window = true
 	default:
 		if w.most, err = time.ParseDuration(text); err != nil || w.most <= 0 {
 			return w, fmt.Errorf("%s is %.40q: write how long it waits at the most, such as 48h, or window", IdleLatestAnnotation, text)
 		}
 	}
-	switch policy := c.Annotations[IdleUnknownAnnotation]; policy {
+	switch policy := annotations[IdleUnknownAnnotation]; policy {
 	case "", "wait":
 	case "roll":
 		w.rolls = true

@@ -88,11 +88,11 @@ func TestSmokeCommand(t *testing.T) {
 		{"proxy", []string{SmokeAnnotation + ".proxy", `["true"]`, TimeoutAnnotation, "90s"}, "true", 90 * time.Second, ""},
 		{"main", []string{SmokeAnnotation, "python -c import"}, "", 0, `lab-layers.dev/smoke is "python -c import": write the command as ["python","-c","import torch"]`},
 		{"main", []string{SmokeAnnotation, "[]"}, "", 0, `lab-layers.dev/smoke is "[]": write the command as ["python","-c","import torch"]`},
-		{"main", []string{SmokeAnnotation, `["true"]`, TimeoutAnnotation, "soon"}, "", 0, `lab-layers.dev/smoke-timeout is "soon": write a time such as 15m`},
+		{"main", []string{SmokeAnnotation, `["true"]`, TimeoutAnnotation, "soon"}, "", 0, `lab-layers.dev/smoke-timeout is "soon": write a time such as 15m, a day at the most`},
 	} {
 		c := candidate("", test.annotations...)
 		c.Container = test.container
-		command, timeout, err := smokeOf(c)
+		command, timeout, err := smokeOf(c.Annotations, c.Template, c.Container)
 		if test.fault != "" {
 			if v := (&Smoke{}).Check(t.Context(), c, nil); v.Answer != deploy.Refuse || v.Reason != test.fault {
 				t.Errorf("%v: %s: %s", test.annotations, v.Answer, v.Reason)

@@ -65,7 +65,7 @@ func (*Smoke) Name() string { return "smoke" }
 // Check refuses until the command has succeeded, once for each image. A
 // candidate without a command passes.
 func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.Node) deploy.Verdict {
-	command, timeout, err := smokeOf(c)
+	command, timeout, err := smokeOf(c.Annotations, c.Template, c.Container)
 	if err != nil {
 		return refuse("%v", err)
 	}
@@ -257,13 +257,13 @@ func lastLine(text, otherwise string) string {
 	return otherwise
 }
 
-// smokeOf is the command for a candidate's container; nil if there is none.
-func smokeOf(c deploy.Candidate) (command []string, timeout time.Duration, err error) {
-	name := SmokeAnnotation + "." + c.Container
-	text, ok := c.Annotations[name]
-	if containers := c.Template.Spec.Containers; !ok && len(containers) > 0 && containers[0].Name == c.Container {
+// smokeOf is the command for a container; nil if there is none.
+func smokeOf(annotations map[string]string, template *corev1.PodTemplateSpec, container string) (command []string, timeout time.Duration, err error) {
+	name := smokeFor + container
+	text, ok := annotations[name]
+	if containers := template.Spec.Containers; !ok && len(containers) > 0 && containers[0].Name == container {
 		name = SmokeAnnotation
-		text, ok = c.Annotations[name]
+		text, ok = annotations[name]
 	}
 	if !ok {
 		return nil, 0, nil
@@ -271,13 +271,20 @@ func smokeOf(c deploy.Candidate) (command []string, timeout time.Duration, err e
 	if err := json.Unmarshal([]byte(text), &command); err != nil || len(command) == 0 || command[0] == "" {
 		return nil, 0, fmt.Errorf(`%s is %.80q: write the command as ["python","-c","import torch"]`, name, text)
 	}
-	timeout = defaultTimeout
-	if text, ok := c.Annotations[TimeoutAnnotation]; ok {
-		if timeout, err = time.ParseDuration(text); err != nil || timeout < time.Second || timeout > 24*time.Hour {
-			return nil, 0, fmt.Errorf("%s is %.40q: write a time such as 15m", TimeoutAnnotation, text)
-		}
+	timeout, err = timeoutOf(annotations)
+	return command, timeout, err
+}
+
+func timeoutOf(annotations map[string]string) (time.Duration, error) {
+	text, ok := annotations[TimeoutAnnotation]
+	if !ok {
+		return defaultTimeout, nil
 	}
-	return command, timeout, nil
+	timeout, err := time.ParseDuration(text)
+	if err != nil || timeout < time.Second || timeout > 24*time.Hour {
+		return 0, fmt.Errorf("%s is %.40q: write a time such as 15m, a day at the most", TimeoutAnnotation, text)
+	}
+	return timeout, nil
 }
 
 // jobName is one name for each environment, container, image and command.

@@ -111,7 +111,7 @@ func TestEnvironment(t *testing.T) {
 
 	outlook := deploy.Outlook{
 		Client: l.Client, Registry: registry, Namespaces: []string{l.ns}, Now: time.Now,
-		Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Images: l.store, Now: time.Now},
+		Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Images: l.store, Now: time.Now}, Settings: gates.Settings{},
 	}
 	l.await("the outlook", func(ctx context.Context) error {
 		merge := deploy.Merge{Repository: labURL, Into: mainRef, Images: map[layers.Name]string{"bert": "bert@" + clustertest.Runs.Digest(2)}}

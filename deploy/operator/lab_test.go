@@ -34,6 +34,7 @@ import (
 	pg "github.com/lab-layers/lab-layers/agent/postgres/cluster"
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/deploy/operator"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
 	"github.com/lab-layers/lab-layers/layers"
@@ -201,7 +202,7 @@ func (l *lab) roll() {
 	l.check(err)
 	e := &deploy.Engine{
 		Client: client, Store: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
-		Namespaces: []string{l.ns}, Now: time.Now, Log: l.log(),
+		Namespaces: []string{l.ns}, Settings: gates.Settings{}, Now: time.Now, Log: l.log(),
 	}
 	l.serve(e.Serve)
 }
