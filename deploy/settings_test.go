@@ -44,6 +44,9 @@ func TestSettings(t *testing.T) {
 	} {
 		faulty[l.deployment(workload{name: fmt.Sprint("faulty-", i), layer: "unet", image: "registry.example/lab/unet:old", annotations: test.annotations})] = test.reason
 	}
+	unseen := l.deployment(workload{name: "unseen", untracked: true, image: "registry.example/lab/unet:old", annotations: map[string]string{ours + "layr.main": "unet"}})
+	l.annotate(unseen, ours+"layer.main", "null")
+	faulty[unseen] = "nothing reads lab-layers.dev/layr.main; did you mean lab-layers.dev/layer.main?"
 	sound := l.deployment(workload{name: "sound", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1, annotations: map[string]string{
 		ours + "commit": "c", ours + "rolled-at": "x", "example.dev/windw": "", ours + "pre-pull": "1", gates.SmokeAnnotation + ".main": `["true"]`,
 	}})

@@ -142,14 +142,24 @@ type adoption struct {
 	pull       prePull
 }
 
-// asks reports whether a workload's annotations ask for images.
+// asks reports whether a workload's annotations ask for images, or are meant to.
 func asks(annotations map[string]string) bool {
 	for name := range annotations {
-		if name == TrackAnnotation || strings.HasPrefix(name, LayerAnnotation) {
+		below, ours := strings.CutPrefix(name, prefix)
+		if ours && (name == TrackAnnotation || meansLayer(below)) {
 			return true
 		}
 	}
 	return false
+}
+
+// meansLayer reports whether an annotation is for a container's layer, if with a
+// slip of the pen: without that one a workload would not be seen at all.
+func meansLayer(name string) bool {
+	const layer = "layer"
+	word := strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '-' || r == '_' })[0]
+	_, near := layers.Nearest(word, []string{layer})
+	return word == layer || near
 }
 
 // adopted reads the annotations; nil if there are none. The error is every

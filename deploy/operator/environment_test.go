@@ -2,7 +2,6 @@ package operator_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -213,14 +212,58 @@ func TestEnvironmentsThatAreRefused(t *testing.T) {
 		"a driver policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
 			s.GPU = &api.GPU{Devices: api.Devices{Count: 1}, DriverPolicy: "Unknown"}
 		}),
-		"a pre-pull of no node": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.PrePull = &api.PrePull{} }),
-		"a policy":              l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Drift = "hope" }),
+		"a pre-pull of no node":     l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.PrePull = &api.PrePull{} }),
+		"a layer that none can be":  l.environment("bert", "BERT", nil),
+		"a window of nothing":       l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Window = "at night" }),
+		"a freeze without a length": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Freeze = "0 2 * * * for 3h; 0 2 * * *" }),
+		"a deadline of the past": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
+			s.Rollout.ProgressDeadline = &metav1.Duration{Duration: -time.Minute}
+		}),
+		"a test without time": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
+			s.Rollout.Smoke = &api.Smoke{Command: []string{"true"}, Timeout: &metav1.Duration{}}
+		}),
+		"idle for no time": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.WhenIdle = &api.WhenIdle{} }),
+		"idle until no window": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
+			s.Rollout.WhenIdle = &api.WhenIdle{For: metav1.Duration{Duration: time.Minute}, Latest: "Window"}
+		}),
+		"a policy": l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Drift = "hope" }),
 	} {
 		if err := l.client.Create(t.Context(), e); !apierrors.IsInvalid(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := l.client.Create(t.Context(), l.environment("bert", "bert", nil)); err != nil {
-		t.Error(errors.Join(err))
+	for i, window := range []api.Windows{
+		"", "0 2 * * * for 3h", "CRON_TZ=Europe/Vienna 0 2 * * 1-5 for 3h ; TZ=UTC @daily for 1d12h;", "\n0 2 * * * for 3h\n\n 0 12 * * 6 for 90m\n",
+	} {
+		e := l.environment(fmt.Sprint("bert-", i), "bert", func(s *api.LabEnvironmentSpec) {
+			s.Rollout = api.Rollout{
+				Window: window, Freeze: window, ProgressDeadline: &metav1.Duration{Duration: 90 * time.Second},
+				WhenIdle: &api.WhenIdle{For: metav1.Duration{Duration: time.Hour}, Latest: "48h"},
+				Smoke:    &api.Smoke{Command: []string{"true"}, Timeout: &metav1.Duration{Duration: time.Minute}},
+				PrePull:  &api.PrePull{Parallel: 4, Timeout: &metav1.Duration{Duration: 30 * time.Minute}},
+			}
+		})
+		if err := l.client.Create(t.Context(), e, client.DryRunAll); err != nil {
+			t.Errorf("%q: %v", window, err)
+		}
 	}
+}
+
+// TestFaultyEnvironment tells what only the operator finds, and of what it makes.
+func TestFaultyEnvironment(t *testing.T) {
+	l := newLab(t)
+	l.operate()
+	l.roll()
+	e := l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Window = "61 2 * * * for 3h" })
+	l.check(l.client.Create(t.Context(), e))
+	*e = l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool {
+		return s.State == string(deploy.Faulty) && condition(s.Conditions, api.Degraded) == "True Faulty"
+	})
+	const want = `window "61 2 * * * for 3h": "61 2 * * *" is not five fields`
+	if !strings.HasPrefix(e.Status.Reason, want) {
+		t.Errorf("the reason is %q, want %q", e.Status.Reason, want)
+	}
+	e.Spec.Rollout.Window = ""
+	l.check(l.client.Update(t.Context(), e))
+	l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool { return s.State == string(deploy.Waiting) })
 }

@@ -59,8 +59,8 @@ func annotations(e *api.LabEnvironment) map[string]string {
 		deploy.TrackAnnotation:                 s.Track,
 		deploy.RepositoryAnnotation:            s.Repository,
 		deploy.DriftAnnotation:                 strings.ToLower(r.Drift),
-		gates.WindowAnnotation:                 r.Window,
-		gates.FreezeAnnotation:                 r.Freeze,
+		gates.WindowAnnotation:                 string(r.Window),
+		gates.FreezeAnnotation:                 string(r.Freeze),
 	}
 	if r.ProgressDeadline != nil {
 		all[deploy.DeadlineAnnotation] = r.ProgressDeadline.Duration.String()

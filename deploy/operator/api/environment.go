@@ -51,8 +51,8 @@ type LabEnvironmentSpec struct {
 	// +kubebuilder:validation:MaxLength=255
 	Repository string `json:"repository,omitempty"`
 	// Layer whose image runs.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]+([._-]+[a-z0-9]+)*$`
 	Layer string `json:"layer"`
 	// Track is a branch, or a pattern of Git tags such as v*.
 	// +kubebuilder:default=main
@@ -156,21 +156,22 @@ type Placement struct {
 }
 
 // Rollout is how and when the environment gets new images.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.whenIdle) || !has(self.whenIdle.latest) || self.whenIdle.latest != 'Window' || has(self.window) || has(self.freeze)",message="whenIdle.latest is Window, and there is no window"
 type Rollout struct {
 	// Window is when rollouts may begin: "CRON_TZ=Europe/Vienna 0 2 * * * for 3h".
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	Window string `json:"window,omitempty"`
+	Window Windows `json:"window,omitempty"`
 	// Freeze is when none may begin, in the same way.
 	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	Freeze string `json:"freeze,omitempty"`
+	Freeze Windows `json:"freeze,omitempty"`
 	// Strategy is Recreate if all old pods are to go first.
 	// +optional
 	// +kubebuilder:validation:Enum=RollingUpdate;Recreate
 	Strategy string `json:"strategy,omitempty"`
 	// ProgressDeadline is how long a rollout may make no progress.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="write a time such as 10m"
 	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
 	// Canary is true for an environment that gets releases before the others on
 	// its base, and false for one that does not wait for it.
@@ -191,9 +192,16 @@ type Rollout struct {
 	PrePull *PrePull `json:"prePull,omitempty"`
 }
 
+// Windows are cron expressions with lengths, with semicolons or line breaks between.
+//
+// +kubebuilder:validation:MaxLength=1024
+// +kubebuilder:validation:XValidation:rule="self.matches('^[;[:space:]]*(((CRON_)?TZ=[^[:space:];]+[[:space:]]+)?(@[a-z]+|([^[:space:];]+[[:space:]]+){4}[^[:space:];]+)[[:space:]]+for[[:space:]]+[0-9a-z.]+([;[:space:]]+|$))*$')",message="write it such as CRON_TZ=Europe/Vienna 0 2 * * * for 3h; several with semicolons between"
+type Windows string
+
 // WhenIdle is how long a rollout waits for GPUs to be idle.
 type WhenIdle struct {
 	// For is for how long they must have been, such as 15m.
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="write a time such as 15m"
 	For metav1.Duration `json:"for"`
 	// Latest is for how long that is waited for at the most, such as 48h, or Window:
 	// until the window is about to close. Without it that is for ever.
@@ -216,6 +224,7 @@ type PrePull struct {
 	Parallel int32 `json:"parallel"`
 	// Timeout is how long it may take in all; an hour by default.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="write a time such as 1h"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 	// Policy is what follows where not all nodes have the image then.
 	// +optional
@@ -231,6 +240,7 @@ type Smoke struct {
 	Command []string `json:"command"`
 	// Timeout includes pulling the image.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="write a time such as 15m, a day at the most"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
