@@ -20,6 +20,9 @@ type book struct {
 	pins      map[Environment]Pin
 	last      map[Environment]Rollout
 	standings map[Environment]Standing
+	// refs are those that have a release, by the repositories' URLs, of those that
+	// were asked about.
+	refs map[string][]layers.Ref
 }
 
 // tracked are the releases of a repository that environments follow.
@@ -31,7 +34,7 @@ type tracked struct {
 }
 
 func newBook() *book {
-	return &book{tracked: map[string]*tracked{}, pins: map[Environment]Pin{}, last: map[Environment]Rollout{}, standings: map[Environment]Standing{}}
+	return &book{tracked: map[string]*tracked{}, pins: map[Environment]Pin{}, last: map[Environment]Rollout{}, standings: map[Environment]Standing{}, refs: map[string][]layers.Ref{}}
 }
 
 // load reads what was recorded before this process led.
@@ -77,6 +80,7 @@ func (b *book) refresh(ctx context.Context, store Store) error {
 			b.standings[e] = s
 		}
 	}
+	clear(b.refs)
 	urls := slices.Collect(maps.Keys(b.tracked))
 	b.mu.Unlock()
 	for _, url := range urls {
@@ -152,6 +156,26 @@ func (b *book) followed(url string, track Track) (_ *Release, follows bool) {
 		return nil, false
 	}
 	return track.Newest(t.releases), true
+}
+
+// released are the refs of a repository that have a release.
+func (b *book) released(ctx context.Context, store Store, url string) ([]layers.Ref, error) {
+	b.mu.Lock()
+	refs, ok := b.refs[url]
+	b.mu.Unlock()
+	if ok {
+		return refs, nil
+	}
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	refs, err := store.ReleasedRefs(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refs[url] = refs
+	return refs, nil
 }
 
 // entry is what the book has of one environment.

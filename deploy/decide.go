@@ -259,6 +259,9 @@ func (f facts) standing(waiting string) Standing {
 			s.Commit = f.target.commit
 		}
 		s.State = Healthy
+		if f.target == nil {
+			s.Reason = waiting // it follows nothing for now
+		}
 		if !w.progress.complete {
 			s.State, s.Reason = Degraded, w.progress.line
 			if f.trouble.line != "" {

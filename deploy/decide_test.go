@@ -198,7 +198,7 @@ func TestStanding(t *testing.T) {
 		"back in vain":    {situation(a, wants(b), after(Failed, a, b)), "failed: why"},
 		"nothing before":  {situation(b, wants(c), after(Failed, NoImage, b)), "waiting: none yet"},
 		"edited":          {situation(c, wants(a), after(Healthy, b, a)), "drifted: container main has " + c + ", which somebody set by hand; it was given " + a},
-		"ref is gone":     {situation(a, after(Healthy, b, a)), "healthy: "},
+		"ref is gone":     {situation(a, after(Healthy, b, a)), "healthy: none yet"},
 		"reverted":        {situation(a, wants(a), after(RolledBack, a, b)), "healthy: "},
 	} {
 		s := test.facts.standing("none yet")

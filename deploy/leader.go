@@ -177,17 +177,22 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 		return nil, "", err
 	}
 	if release == nil {
-		waiting = fmt.Sprintf("no run of %s has made images yet", a.track)
+		refs, err := l.book.released(ctx, l.Store, url)
+		if err != nil {
+			return nil, "", err
+		}
+		waiting = fmt.Sprintf("no run of %s has made images yet", named(a.track.String())) + a.track.meant(refs)
 		if _, chosen := w.annotations[TrackAnnotation]; !chosen {
 			waiting += "; to follow another branch annotate " + TrackAnnotation
 		}
 		return nil, waiting, nil
 	}
 	t := &target{repository: url, ref: release.Ref, commit: release.Commit, run: release.Run, released: release.Recorded, images: Images{}}
-	for container := range now {
-		image, ok := release.Images[a.layers[container]]
+	for _, container := range now.sorted() {
+		layer := a.layers[container]
+		image, ok := release.Images[layer]
 		if !ok {
-			return nil, fmt.Sprintf("%s has no image of layer %s", release.Commit.Short(), a.layers[container]), nil
+			return nil, fmt.Sprintf("commit %s of %s has no image of layer %s", release.Commit.Short(), named(a.track.String()), layer) + release.meant(layer), nil
 		}
 		t.images[container] = l.Registry + "/" + image
 	}

@@ -53,8 +53,6 @@ func parsePrePull(annotations map[string]string) (p prePull, faults []string) {
 			faults = append(faults, fmt.Sprintf("%s is %.40q: write how many nodes pull at once, such as 4", PullAnnotation, text))
 		}
 		p.parallel = n
-	} else {
-		faults = alone(annotations, PullAnnotation, PullTimeoutAnnotation, PullPolicyAnnotation)
 	}
 	if text, ok := annotations[PullTimeoutAnnotation]; ok {
 		timeout, err := time.ParseDuration(text)

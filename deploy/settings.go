@@ -30,12 +30,8 @@ var (
 	written = []string{commitAnnotation, digestAnnotation, runAnnotation, rolledAtAnnotation, strategyAnnotation}
 )
 
-const (
-	// maxUnread bounds the annotations that are named since nothing reads them.
-	maxUnread = 3
-	// maxNames bounds the names that are listed.
-	maxNames = 10
-)
+// maxUnread bounds the annotations that are named since nothing reads them.
+const maxUnread = 3
 
 // settingFaults are what is wrong with what gates read of a workload's annotations,
 // and those under our name that nothing reads.
@@ -44,6 +40,11 @@ func (w *workload) settingFaults(a *adoption, settings Settings) (faults []strin
 	if settings != nil {
 		v.keys = append(v.keys, settings.Keys()...)
 		faults = settings.Faults(w.annotations, w.template, w.managed(a).sorted())
+	}
+	for _, key := range []string{PullTimeoutAnnotation, PullPolicyAnnotation} {
+		if w.has(key) && !w.has(PullAnnotation) {
+			faults = append(faults, fmt.Sprintf("%s does nothing without %s", key, PullAnnotation))
+		}
 	}
 	unread, unlike := 0, false
 	for _, key := range slices.Sorted(maps.Keys(w.annotations)) {
@@ -66,6 +67,11 @@ func (w *workload) settingFaults(a *adoption, settings Settings) (faults []strin
 		faults = append(faults, fmt.Sprintf("below %s there are %s", prefix, strings.Join(v.names(), ", ")))
 	}
 	return faults
+}
+
+func (w *workload) has(annotation string) bool {
+	_, ok := w.annotations[annotation]
+	return ok
 }
 
 // vocabulary is what a workload's annotations may be called.
@@ -92,7 +98,7 @@ func (v vocabulary) fault(key string) (text string, remedied bool) {
 		case !names:
 		case !slices.Contains(v.containers, container):
 			nearest, near := layers.Nearest(container, v.containers)
-			return fmt.Sprintf("%s: there is no container %s; %s", key, container, meant(known+nearest, near, v.containers)), true
+			return fmt.Sprintf("%s: there is no container %s%s", key, container, meant(known+nearest, near, v.containers)), true
 		case known != LayerAnnotation && v.adoption.layers[container] == "":
 			return fmt.Sprintf("%s: the container gets no image; annotate %s%s, too", key, LayerAnnotation, container), true
 		default:
@@ -117,30 +123,4 @@ func (v vocabulary) names() (all []string) {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// meant is what somebody probably meant, or, if nothing is near, what there is.
-func meant(nearest string, near bool, names []string) string {
-	if near {
-		return "did you mean " + nearest + "?"
-	}
-	return "there are " + some(names)
-}
-
-// some are the first of names.
-func some(names []string) string {
-	if left := len(names) - maxNames; left > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNames], ", "), left)
-	}
-	return strings.Join(names, ", ")
-}
-
-// alone tells of annotations that do nothing without another one.
-func alone(annotations map[string]string, without string, keys ...string) (faults []string) {
-	for _, key := range keys {
-		if _, ok := annotations[key]; ok {
-			faults = append(faults, fmt.Sprintf("%s does nothing without %s", key, without))
-		}
-	}
-	return faults
 }

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,6 +41,7 @@ func TestSettings(t *testing.T) {
 		{map[string]string{gates.FreezeAnnotation: "in summer"}, `freeze "in summer": it does not say for how long; write it such as CRON_TZ=Europe/Vienna 0 2 * * * for 3h`},
 		{map[string]string{deploy.DriftAnnotation: strings.Repeat("x", 100_000)}, `lab-layers.dev/drift is "` + strings.Repeat("x", 40) + `": take report or correct`},
 		{map[string]string{ours + "layer.main": "", ours + "layr.main": "unet"}, "nothing reads lab-layers.dev/layr.main; did you mean lab-layers.dev/layer.main?"},
+		{map[string]string{ours + "layer.main": "UNet"}, `lab-layers.dev/layer.main: bad name "UNet": take lower-case letters and digits, with single "." or "_" or any "-" between them`},
 		{many, "nor does anything read 997 others; below lab-layers.dev/ there are canary, "},
 	} {
 		faulty[l.deployment(workload{name: fmt.Sprint("faulty-", i), layer: "unet", image: "registry.example/lab/unet:old", annotations: test.annotations})] = test.reason
@@ -66,6 +68,55 @@ func TestSettings(t *testing.T) {
 	mended := deploy.Environment{Namespace: l.ns, Kind: deploy.Deployment, Name: "faulty-0"}
 	l.annotate(mended, ours+"windw", "null")
 	l.await(mended, deploy.Healthy, commit)
+}
+
+// TestNamesOfNothing says of what is waited for in vain that there is none, and what
+// there is.
+func TestNamesOfNothing(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "names"})
+	w := workload{name: "fine", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1}
+	fine := l.deployment(w)
+	w.name, w.layer = "misspelt", "brt"
+	misspelt := l.deployment(w)
+	w.name, w.layer = "unlike", "gpt-2"
+	unlike := l.deployment(w)
+	w.name, w.layer, w.annotations = "branch", "unet", map[string]string{deploy.TrackAnnotation: "mian"}
+	branch := l.deployment(w)
+	w.name, w.annotations = "tag", map[string]string{deploy.TrackAnnotation: "v1"}
+	tag := l.deployment(w)
+	w.name, w.annotations = "pattern", map[string]string{deploy.TrackAnnotation: "exam-*"}
+	pattern := l.deployment(w)
+	l.start(l.engine())
+	l.awaitSays(branch, deploy.Waiting, "no run of mian has made images yet")
+	l.release("refs/tags/v1", map[layers.Name]string{"unet": runs(3)})
+	commit := l.release(mainRef, map[layers.Name]string{"bert": runs(1), "unet": runs(2)})
+	l.await(fine, deploy.Healthy, commit)
+	for e, reason := range map[deploy.Environment]string{
+		misspelt: "commit " + commit.Short() + " of main has no image of layer brt; did you mean bert?",
+		unlike:   "commit " + commit.Short() + " of main has no image of layer gpt-2; there are bert, unet",
+		branch:   "no run of mian has made images yet; did you mean main?",
+		tag:      "no run of v1 has made images yet; did you mean refs/tags/v1?",
+		pattern:  "no run of exam-* has made images yet; there are main, refs/tags/v1",
+	} {
+		l.awaitSays(e, deploy.Waiting, reason)
+	}
+	// What runs goes on, and says that it follows nothing.
+	l.annotate(fine, deploy.TrackAnnotation, `"mian"`)
+	l.awaitSays(fine, deploy.Healthy, "no run of mian has made images yet; did you mean main?")
+	// It may come.
+	l.await(misspelt, deploy.Healthy, l.push("brt", runs(4)))
+}
+
+// awaitSays waits until an environment stands in a state for a reason.
+func (l *lab) awaitSays(e deploy.Environment, state deploy.State, reason string) {
+	l.Helper()
+	clustertest.Await(l, fmt.Sprintf("%s to be %s: %s", e, state, reason), func(context.Context) error {
+		if v := l.listed(e); v == nil || v.State != state || v.Reason != reason {
+			return fmt.Errorf("it is %+v", v)
+		}
+		return nil
+	})
 }
 
 // TestFaultyInTurn has nobody wait for what was about to be rolled and cannot be.

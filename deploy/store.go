@@ -25,6 +25,9 @@ type Store interface {
 	// among some or, with tags, is a Git tag. Images that the registry lost are
 	// left out.
 	Releases(ctx context.Context, url string, refs []layers.Ref, tags bool) ([]Release, error)
+	// ReleasedRefs returns the refs of a repository that have a release, the newest
+	// first, as far as there is use in naming them.
+	ReleasedRefs(ctx context.Context, url string) ([]layers.Ref, error)
 	// Pins returns all pins.
 	Pins(ctx context.Context) ([]Pin, error)
 	// Standings returns where the environments stood that are not gone.

@@ -35,11 +35,11 @@ func ParseTrack(text string) (Track, error) {
 		pattern = tagsPrefix + text
 	}
 	if strings.HasPrefix(pattern, headsPrefix) && strings.Contains(pattern, "*") {
-		return Track{}, fmt.Errorf("track %q: an environment follows one branch; patterns are for Git tags, such as v*", text)
+		return Track{}, fmt.Errorf("track %.80q: an environment follows one branch; patterns are for Git tags, such as v*", text)
 	}
 	tags, err := layers.ParseRefPattern(pattern)
 	if err != nil {
-		return Track{}, fmt.Errorf("track %q: %w", text, err)
+		return Track{}, fmt.Errorf("track %.80q: %w", text, err)
 	}
 	t := Track{text: text, tags: tags}
 	if !strings.Contains(pattern, "*") {

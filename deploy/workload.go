@@ -157,9 +157,11 @@ func asks(annotations map[string]string) bool {
 // slip of the pen: without that one a workload would not be seen at all.
 func meansLayer(name string) bool {
 	const layer = "layer"
-	word := strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '-' || r == '_' })[0]
-	_, near := layers.Nearest(word, []string{layer})
-	return word == layer || near
+	if i := strings.IndexAny(name, ".-_"); i >= 0 {
+		name = name[:i]
+	}
+	_, near := layers.Nearest(name, []string{layer})
+	return name == layer || near
 }
 
 // adopted reads the annotations; nil if there are none. The error is every
@@ -170,10 +172,16 @@ func (w *workload) adopted(settings Settings) (*adoption, error) {
 	}
 	a := &adoption{repository: w.annotations[RepositoryAnnotation], layers: map[string]layers.Name{}}
 	var faults []string
-	for container := range w.images() {
-		if layer := w.annotations[LayerAnnotation+container]; layer != "" {
-			a.layers[container] = layers.Name(layer)
+	for _, container := range w.images().sorted() {
+		text := w.annotations[LayerAnnotation+container]
+		if text == "" {
+			continue
 		}
+		layer, err := layers.ParseName(text)
+		if err != nil {
+			faults = append(faults, fmt.Sprintf("%s%s: %v", LayerAnnotation, container, err))
+		}
+		a.layers[container] = layer
 	}
 	track, tracked := w.annotations[TrackAnnotation]
 	if !tracked {

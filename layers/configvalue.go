@@ -53,6 +53,14 @@ func nameProblem(name string) (string, string) {
 	return "", ""
 }
 
+// ParseName reads a layer's name. The error says what to do about it.
+func ParseName(text string) (Name, error) {
+	if problem, remedy := nameProblem(text); problem != "" {
+		return "", fmt.Errorf("%s: %s", problem, remedy)
+	}
+	return Name(text), nil
+}
+
 func pathProblem(name string) (string, string) {
 	switch {
 	case name == "":

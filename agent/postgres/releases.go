@@ -57,3 +57,25 @@ func (s *Store) ListenReleases(ctx context.Context) (<-chan struct{}, error) {
 	}
 	return hints, nil
 }
+
+// maxReleasedRefs bounds the refs that are named to people.
+const maxReleasedRefs = 1000
+
+// ReleasedRefs returns the refs of a repository that have a release, those that were
+// released last first, and at most a thousand.
+func (s *Store) ReleasedRefs(ctx context.Context, url string) ([]layers.Ref, error) {
+	refs, err := read(ctx, s, func(row pgx.CollectableRow) (layers.Ref, error) {
+		var ref string
+		err := row.Scan(&ref)
+		return decodeRef(ref), err
+	}, `select f.name from repositories g join refs f on f.repository = g.id
+		cross join lateral (
+			select id from runs
+			where repository = g.id and ref = f.name and snapshot is not null and state = 'succeeded'
+			order by id desc limit 1) r
+		where g.url = $1 order by r.id desc limit $2`, url, maxReleasedRefs)
+	if err != nil {
+		return nil, fmt.Errorf("refs of %s that are released: %w", url, err)
+	}
+	return refs, nil
+}

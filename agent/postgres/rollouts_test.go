@@ -52,6 +52,9 @@ func TestReleases(t *testing.T) {
 	if got := released(true); len(got) != 1 || got[tag] != commit("a") {
 		t.Errorf("tags: %v", got)
 	}
+	if got := must[[]layers.Ref](t)(s.ReleasedRefs(t.Context(), labURL)); !slices.Equal(got, []layers.Ref{"refs/heads/exam", tag, main}) {
+		t.Errorf("the refs with a release are %v", got)
+	}
 	if got := released(false, "refs/heads/gone"); len(got) != 0 {
 		t.Errorf("of no such ref: %v", got)
 	}

@@ -55,6 +55,12 @@ type TaskRecords interface {
 	// tags, had of a layer just before a moment, and what they got first from then
 	// on.
 	Submission(ctx context.Context, url string, refs []layers.Ref, tags bool, layer layers.Name, moment time.Time) (deploy.Submission, error)
+	// Releases returns the newest release of each ref of a repository that is among
+	// some or, with tags, is a Git tag.
+	Releases(ctx context.Context, url string, refs []layers.Ref, tags bool) ([]deploy.Release, error)
+	// ReleasedRefs returns the refs of a repository that have a release, the newest
+	// first, as far as there is use in naming them.
+	ReleasedRefs(ctx context.Context, url string) ([]layers.Ref, error)
 	// LayerImage returns an image that a repository's layer has had; nil if there
 	// is none of that digest.
 	LayerImage(ctx context.Context, url string, layer layers.Name, d digest.Digest) (*deploy.LayerImage, error)

@@ -218,6 +218,11 @@ func TestTaskWaitsForTheFirstImage(t *testing.T) {
 	}
 	l.nextSecond(task)
 	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
+	l.awaitTask("train", func(s api.LabTaskStatus) bool { return strings.HasSuffix(s.Reason, "waited for; there is main") })
+	l.submit("misspelt", func(s *api.LabTaskSpec) { s.Layer = "brt" })
+	l.awaitTask("misspelt", func(s api.LabTaskStatus) bool {
+		return s.Reason == "main has no image of brt yet: the first is waited for; did you mean bert?"
+	})
 	l.release("refs/tags/v1", map[layers.Name]string{"gpt": clustertest.Crashes.Digest(2)})
 	l.release("refs/tags/v1.1", map[layers.Name]string{"bert": clustertest.Runs.Digest(3)})
 	l.release("refs/tags/v2", map[layers.Name]string{"bert": clustertest.Crashes.Digest(4)})
