@@ -61,6 +61,10 @@ type PlannedLayer struct {
 	unknown bool
 }
 
+// ByReference reports whether the key counts an image from outside by its reference,
+// as it was not looked up: whoever looks it up has another key.
+func (l *PlannedLayer) ByReference() bool { return l.unknown }
+
 func (l *PlannedLayer) note(format string, args ...any) {
 	l.Notes = append(l.Notes, fmt.Sprintf(format, args...))
 }

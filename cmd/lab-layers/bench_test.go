@@ -20,7 +20,6 @@ import (
 	"github.com/lab-layers/lab-layers/agent/git"
 	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
-	"github.com/lab-layers/lab-layers/pipeline/buildkit"
 )
 
 // BenchmarkPush measures the agent's whole way, from a moved ref to the recorded
@@ -124,7 +123,7 @@ func newBenchLab(b *testing.B) *benchLab {
 
 	ctx, log := context.Background(), slog.New(slog.DiscardHandler)
 	onStop := func(stop func(context.Context)) { b.Cleanup(func() { stop(ctx) }) }
-	flags := stackFlags{dataDir: dir, compression: string(buildkit.Zstd), parallel: 4}
+	flags := stackFlags{dataDir: dir, export: usualExport(), parallel: 4}
 	if lab.address, err = flags.startBuildKit(ctx, log, onStop); err != nil {
 		b.Fatal(err)
 	}

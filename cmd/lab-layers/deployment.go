@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"net"
 	"time"
@@ -79,10 +80,19 @@ func clusterConfig(kubeconfig string) (config *rest.Config, err error) {
 		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
 	}
 	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", kubeconfig, err)
+		return nil, notClusterOf(kubeconfig, err)
 	}
 	config.QPS, config.Burst, config.UserAgent = apiRate, apiBurst, "lab-layers"
 	return config, nil
+}
+
+// notClusterOf says why a --kubeconfig leads to no cluster; without a name it is
+// kubectl's own.
+func notClusterOf(kubeconfig string, err error) error {
+	if clientcmd.IsEmptyConfig(err) {
+		err = errors.New("it names no cluster: is it empty, or no kubeconfig?")
+	}
+	return inputf("--kubeconfig %s: %w", cmp.Or(kubeconfig, "of kubectl"), err)
 }
 
 // engine deploys what the records have of some repositories, given as URLs by

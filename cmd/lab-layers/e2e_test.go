@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +109,27 @@ func TestSeveralCommits(t *testing.T) {
 	}
 	if got := l.file("yolov7", "main", "lab/hparams.json"); !strings.HasPrefix(got, "{ ") {
 		t.Errorf("yolov7:main has %s", got)
+	}
+	l.plansAlike(v)
+}
+
+// plansAlike holds that who plans the working copy's commit sees the keys of the
+// images that a run made of it.
+func (l *lab) plansAlike(v agent.Verdict) {
+	l.Helper()
+	var out bytes.Buffer
+	root := newRoot(&out, io.Discard)
+	root.SetArgs([]string{"plan", "--repo", l.dir, "-o", "json"})
+	l.check(root.ExecuteContext(l.Context()))
+	var plan layers.Plan
+	l.check(json.Unmarshal(out.Bytes(), &plan))
+	for _, layer := range plan.Layers {
+		if made := v.Snapshot.Images[layer.Name].Key; layer.Key != made {
+			l.Errorf("%s: plan says key %s, its image has %s", layer.Name, layer.Key, made)
+		}
+	}
+	if len(plan.Layers) != len(v.Snapshot.Images) {
+		l.Errorf("plan has %d layers, the snapshot %d", len(plan.Layers), len(v.Snapshot.Images))
 	}
 }
 

@@ -26,7 +26,7 @@ Look it over, then see with "lab-layers replay" what it would have built over
 the repository's history.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			view, err := openView(cmd.Context(), repo, "")
+			view, err := openView(cmd.Context(), repo, "", usualExport())
 			if err != nil {
 				return err
 			}

@@ -78,7 +78,7 @@ func (l *lab) connect() {
 	l.Cleanup(store.Close)
 	l.store = store
 	flags := shared.flags()
-	flags.reproducible, flags.secrets = l.reproducible, l.secrets
+	flags.export.reproducible, flags.secrets = l.reproducible, l.secrets
 	s := &stack{store: store, keychain: shared.stack.keychain}
 	l.Cleanup(s.close)
 	carrier, err := flags.carrier(s, l.prefix, []string{l.buildkit})

@@ -68,8 +68,9 @@ it ends.`,
 	logging.add(cmd)
 	listening.addProbes(cmd)
 	cmd.Flags().StringSliceVar(&repoArgs, "repo", nil, "repositories whose images are rolled out, as the agents have them: a URL, or NAME=URL for several")
-	cmd.Flags().Lookup("kubeconfig").DefValue = inCluster
-	deploying.kubeconfig = inCluster
+	kubeconfig := cmd.Flags().Lookup("kubeconfig")
+	kubeconfig.DefValue, deploying.kubeconfig = inCluster, inCluster
+	kubeconfig.Usage = "cluster whose workloads are rolled to new images: a kubeconfig file, or in-cluster for the service account of the operator's own pod"
 	return cmd
 }
 

@@ -69,13 +69,21 @@ func table(w io.Writer, rows ...[]string) error {
 // printPlan shows a plan to people; explain adds every reason.
 func printPlan(w io.Writer, plan *layers.Plan, explain bool) error {
 	rows := [][]string{{"LAYER", "KIND", "STEP", "KEY", "WHY"}}
+	starred := false
 	for _, l := range plan.Layers {
-		rows = append(rows, []string{string(l.Name), string(l.Kind), string(l.Step), shortKey(l.Key), why(l)})
+		key := shortKey(l.Key)
+		if l.ByReference() {
+			key, starred = key+"*", true
+		}
+		rows = append(rows, []string{string(l.Name), string(l.Kind), string(l.Step), key, why(l)})
 	}
 	if err := table(w, rows...); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "\n%d of %d layers to build\n", plan.Builds(), len(plan.Layers))
+	if starred {
+		fmt.Fprintf(w, "* counts an image from outside by its reference; an agent looks it up, and has another key\n")
+	}
 	if !explain {
 		return nil
 	}

@@ -16,13 +16,16 @@ func newPlan() *cobra.Command {
 	var repo, config, from, to string
 	var explain bool
 	var cluster planCluster
+	var export exportFlags
 	output := format("table")
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what a commit changes, layer by layer, and why",
 		Long: `plan compares two commits and says for every layer whether its image can be
 reused or must be built, and which input moved. It needs no network and no
-database: an image from outside counts by its reference.
+database: an image from outside counts by its reference. The keys of layers on such
+images, marked with *, are others than an agent's, which looks them up; all else are
+the same if --compression and --reproducible are.
 
 With --kubeconfig it also names the environments that follow the branch which the
 commit would be merged into and use a layer that would change. With --data-dir or
@@ -38,10 +41,10 @@ built, "waits" says why it would not roll at once, and "from" when it would.`,
   lab-layers plan --from main --to feature/x --kubeconfig ~/.kube/config`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cluster.check(cmd); err != nil {
+			if err := errors.Join(cluster.check(cmd), export.check()); err != nil {
 				return err
 			}
-			view, err := openView(cmd.Context(), repo, config)
+			view, err := openView(cmd.Context(), repo, config, export)
 			if err != nil {
 				return err
 			}
@@ -58,6 +61,7 @@ built, "waits" says why it would not roll at once, and "from" when it would.`,
 	cmd.Flags().StringVar(&to, "to", "HEAD", "revision to plan")
 	cmd.Flags().BoolVar(&explain, "explain", false, "say every reason")
 	cmd.Flags().VarP(&output, "output", "o", "output format")
+	export.add(cmd)
 	cluster.add(cmd)
 	return cmd
 }
@@ -71,12 +75,12 @@ type view struct {
 	config *layers.Config
 }
 
-func openView(ctx context.Context, repo, config string) (*view, error) {
+func openView(ctx context.Context, repo, config string, export exportFlags) (*view, error) {
 	opened, err := openRepository(ctx, repo)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{repo: opened, name: repo, planner: layers.NewPlanner(layers.Unresolved, layers.Settings{})}
+	v := &view{repo: opened, name: repo, planner: layers.NewPlanner(layers.Unresolved, export.settings())}
 	v.config, err = givenConfig(config)
 	return v, err
 }

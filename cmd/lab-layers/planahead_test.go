@@ -57,7 +57,7 @@ func TestPlanAhead(t *testing.T) {
 		git("add", "-A")
 		git("commit", "-q", "-m", fmt.Sprint(i))
 	}
-	view, err := openView(t.Context(), dir, "")
+	view, err := openView(t.Context(), dir, "", usualExport())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestPlanAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone, err := openView(t.Context(), dir, "")
+	alone, err := openView(t.Context(), dir, "", usualExport())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func took(work func()) time.Duration {
 
 func openBenchView(b *testing.B, dir string) *view {
 	b.Helper()
-	v, err := openView(b.Context(), dir, "")
+	v, err := openView(b.Context(), dir, "", usualExport())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (f *planCluster) client() (clientgo.Interface, error) {
 	rules.ExplicitPath = f.kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context}).ClientConfig()
 	if err != nil {
-		return nil, inputf("--kubeconfig %s: %w", f.kubeconfig, err)
+		return nil, notClusterOf(f.kubeconfig, err)
 	}
 	client, err := clientgo.NewForConfig(config)
 	if err != nil {
@@ -208,7 +208,7 @@ func (p *prospect) print(w io.Writer) error {
 		if t.Verdict != "" {
 			verdict = string(verdicts[t.Verdict])
 		}
-		rows = append(rows, []string{t.Environment.Namespace + "/" + t.Environment.Name, t.Kind(), fmt.Sprint(t.GPUs), strings.Join(names, ", "), verdict, cut(rolls, 100), t.Reason})
+		rows = append(rows, []string{t.Environment.Namespace + "/" + t.Environment.Name, t.Kind(), numberOf(t.GPUs), strings.Join(names, ", "), verdict, cut(rolls, 100), t.Reason})
 	}
 	return table(w, rows...)
 }

@@ -16,7 +16,7 @@ func TestPlanWithoutCluster(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"lab-layers.yaml":    "version: 1\nlayers:\n  - {name: base, kind: base, context: .}\n",
-		"Dockerfile":         "FROM scratch\nCOPY lab-layers.yaml /\n",
+		"Dockerfile":         "FROM debian:12\nCOPY lab-layers.yaml /\n",
 		"../away.kubeconfig": "{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], contexts: [{name: away, context: {cluster: c}}]}",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -36,6 +36,8 @@ func TestPlanWithoutCluster(t *testing.T) {
 		"--kubeconfig " + away + " --context away":    {exitOutside, "which environments it would roll: ask the cluster"},
 		"--kubeconfig " + away + " --context nowhere": {exitInput, "nowhere"},
 		"--kubeconfig /none":                          {exitInput, "--kubeconfig /none"},
+		"--kubeconfig /dev/null":                      {exitInput, "--kubeconfig /dev/null: it names no cluster"},
+		"--compression lz4":                           {exitInput, `--compression: compression "lz4": want zstd or gzip`},
 		"--into exam":                                 {exitInput, "--into is about a cluster: name it with --kubeconfig"},
 	} {
 		var out bytes.Buffer
@@ -49,5 +51,12 @@ func TestPlanWithoutCluster(t *testing.T) {
 		if strings.HasPrefix(args, "--kubeconfig") && (json.Unmarshal(out.Bytes(), &plan) != nil || plan.Builds() != 1 || plan.Environments != nil) {
 			t.Errorf("%s prints %s", args, out.String())
 		}
+	}
+	// The base image was not looked up, so an agent has another key.
+	var out bytes.Buffer
+	root := newRoot(&out, &out)
+	root.SetArgs([]string{"plan", "--repo", dir})
+	if err := root.Execute(); err != nil || !strings.Contains(out.String(), "* counts an image from outside") || strings.Count(out.String(), "*  new: ") != 1 {
+		t.Errorf("it prints %s: %v", out.String(), err)
 	}
 }

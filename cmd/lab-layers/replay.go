@@ -27,7 +27,7 @@ against rebuilding each layer whose directory changed with all that stands on
 it. An image is reused wherever any earlier commit of the history has made it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			view, err := openView(cmd.Context(), repo, config)
+			view, err := openView(cmd.Context(), repo, config, usualExport())
 			if err != nil {
 				return err
 			}

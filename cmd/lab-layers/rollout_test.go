@@ -129,7 +129,7 @@ func TestRollout(t *testing.T) {
 		return l.command("", p.binary, append([]string{"plan", "--repo", l.dir, "--kubeconfig", c.Kubeconfig, "--namespaces", ns}, args...)...)
 	}
 	const heading = "ENVIRONMENT      KIND        GPUS  LAYERS  DRIVER AND GPU  ROLLS     WHY"
-	if said := planned(); !strings.Contains(said, "\nmerging it into main touches 1 environment\n"+heading) || !strings.Contains(said, "/unet  Deployment  0     unet    not built yet   on merge") {
+	if said := planned(); !strings.Contains(said, "\nmerging it into main touches 1 environment\n"+heading) || !strings.Contains(said, "/unet  Deployment        unet    not built yet   on merge") {
 		t.Errorf("plan says %s", said)
 	}
 	if said := planned("--into", "exam"); !strings.HasSuffix(said, "\nmerging it into exam touches no environment") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -49,9 +50,20 @@ func markArgs(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return inputError{err}
+				return misused(cmd, args, err)
 			}
 			return nil
 		}
 	}
+}
+
+// misused says what a command with wrong arguments takes.
+func misused(cmd *cobra.Command, args []string, err error) error {
+	switch {
+	case cmd.HasSubCommands():
+		return inputError{err} // it names the command that there is not
+	case len(args) == 0:
+		return inputf("an argument is missing: %s", cmd.UseLine())
+	}
+	return inputf("%q is more than it takes, or less: %s", strings.Join(args, " "), cmd.UseLine())
 }

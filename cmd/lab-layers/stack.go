@@ -31,25 +31,24 @@ import (
 
 // stackFlags say which parts are given; the others are started.
 type stackFlags struct {
-	dataDir      string
-	databaseURL  string
-	registry     string
-	adopt        bool
-	plainHTTP    []string
-	buildkit     []string
-	tls          tlsFlags
-	compression  string
-	reproducible bool
-	parallel     int
-	limit        time.Duration
-	planLimit    time.Duration
-	provenance   string
-	sbom         bool
-	cacheExport  string
-	cacheImport  []string
-	secrets      map[string]string
-	ssh          map[string]string
-	network      string
+	dataDir     string
+	databaseURL string
+	registry    string
+	adopt       bool
+	plainHTTP   []string
+	buildkit    []string
+	tls         tlsFlags
+	export      exportFlags
+	parallel    int
+	limit       time.Duration
+	planLimit   time.Duration
+	provenance  string
+	sbom        bool
+	cacheExport string
+	cacheImport []string
+	secrets     map[string]string
+	ssh         map[string]string
+	network     string
 	// perRepository is the most runs of one repository at work; 0 is no limit.
 	perRepository int
 	cacheSize     string
@@ -68,8 +67,7 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.network, "build-network", "host", "network of RUN steps in the private BuildKit: host, bridge, cni or none; with host they reach what listens on this machine's loopback")
 	flags.StringVar(&f.cacheSize, "build-cache", "", "most disk space that the private BuildKit's cache may take, such as 200GB, or 30% of the disk (default: 100GB at the most, a fifth of the disk kept free)")
 	flags.StringVar(&f.cgroup, "build-cgroup", "", "control group for RUN steps in the private BuildKit, with its limits on memory and processes, such as labs.slice")
-	flags.StringVar(&f.compression, "compression", string(buildkit.Zstd), "compression of image layers: zstd or gzip; keep to one")
-	flags.BoolVar(&f.reproducible, "reproducible", false, "give the same digest on any BuildKit where RUN steps allow, at some cost")
+	f.export.add(cmd)
 	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
 	flags.DurationVar(&f.limit, "build-limit", 6*time.Hour, "longest that the build of a layer may take; 0 is no limit")
 	flags.DurationVar(&f.planLimit, "plan-limit", 5*time.Minute, "longest that planning a commit may take; 0 is no limit")
@@ -219,7 +217,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 	}
 	builder, err := buildkit.New(buildkit.Options{
 		Addresses: addresses, TLS: tls, Limit: f.parallel,
-		Compression: buildkit.Compression(f.compression), Reproducible: f.reproducible,
+		Compression: buildkit.Compression(f.export.compression), Reproducible: f.export.reproducible,
 		Attestations: buildkit.Attestations{Provenance: f.provenance, SBOM: f.sbom},
 		CacheExport:  f.cacheExport, CacheImport: f.cacheImport,
 		Secrets: secrets, SSH: ssh, PlainHTTP: f.plainHTTP, Keychain: s.keychain,
@@ -234,7 +232,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		"registry": func(ctx context.Context) error { return client.Ping(ctx, prefix) },
 	}
 	return &agent.Carrier{
-		Planner: layers.NewPlanner(outside(client), layers.Settings{Reproducible: f.reproducible, Compression: f.compression}),
+		Planner: layers.NewPlanner(outside(client), f.export.settings()),
 		Pipeline: &pipeline.Pipeline{
 			Builder: builder, Registry: images, Ledger: s.store,
 			Surveyor: inventory.Surveyor{Source: client},

@@ -80,19 +80,24 @@ func taskRow(t listedTask, wide bool) []string {
 		}
 		return d.String()
 	}
-	image, commit, gpus := string(t.Digest), string(t.Commit), ""
+	image, commit := string(t.Digest), string(t.Commit)
 	if !wide {
 		commit = t.Commit.Short()
 		if t.Digest != "" {
 			image = shortImage("@" + image)
 		}
 	}
-	if t.GPUs > 0 {
-		gpus = fmt.Sprint(t.GPUs) // as kubectl has it
-	}
 	d := t.Durations()
 	return []string{
-		t.String(), t.User, string(t.State), string(t.Layer), image, commit, gpus,
+		t.String(), t.User, string(t.State), string(t.Layer), image, commit, numberOf(int64(t.GPUs)),
 		t.Submitted.UTC().Format(time.DateTime), shown(d.Scheduling), shown(d.Initialisation), shown(d.Run), shown(d.Reclaim), t.Reason,
 	}
+}
+
+// numberOf is a number of GPUs as kubectl shows it: nothing where there are none.
+func numberOf(gpus int64) string {
+	if gpus == 0 {
+		return ""
+	}
+	return fmt.Sprint(gpus)
 }

@@ -53,7 +53,7 @@ lab-layers.yaml of the working directory, and the Dockerfiles of HEAD.`,
 }
 
 func validate(cmd *cobra.Command, repo, rev, config string) (layers.Faults, int, error) {
-	view, err := openView(cmd.Context(), repo, "")
+	view, err := openView(cmd.Context(), repo, "", usualExport())
 	if err != nil {
 		return nil, 0, err
 	}

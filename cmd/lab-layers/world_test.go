@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/lab-layers/lab-layers/pipeline/buildkit"
 	"github.com/lab-layers/lab-layers/pipeline/buildkit/daemon"
 )
 
@@ -87,7 +86,7 @@ func (w *world) start() error {
 
 // flags are those of a stack with nothing given.
 func (w *world) flags() stackFlags {
-	return stackFlags{dataDir: filepath.Join(w.dir, "data"), compression: string(buildkit.Zstd), parallel: 4}
+	return stackFlags{dataDir: filepath.Join(w.dir, "data"), export: usualExport(), parallel: 4}
 }
 
 // otherBuildKit starts a second BuildKit, which has built nothing yet.

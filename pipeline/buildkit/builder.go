@@ -77,7 +77,7 @@ func New(o Options) (*Builder, error) {
 	if o.Compression == "" {
 		o.Compression = Zstd
 	}
-	if err := o.Compression.check(); err != nil {
+	if err := o.Compression.Check(); err != nil {
 		return nil, err
 	}
 	if err := o.Attestations.check(); err != nil {

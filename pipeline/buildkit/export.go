@@ -31,7 +31,8 @@ const (
 	Gzip Compression = "gzip"
 )
 
-func (c Compression) check() error {
+// Check refuses what is none of them.
+func (c Compression) Check() error {
 	if c != Zstd && c != Gzip {
 		return fmt.Errorf("compression %q: want %s or %s", c, Zstd, Gzip)
 	}
