@@ -78,9 +78,10 @@ func (s *Store) OpenTasks(ctx context.Context) ([]deploy.Task, error) {
 }
 
 // Tasks returns the newest tasks first, at most limit of them: those of a namespace
-// and a user, of all if they are empty.
+// and a user, of all if they are empty. Of those submitted within one second the one
+// that was first seen last comes first.
 func (s *Store) Tasks(ctx context.Context, namespace, user string, limit int) ([]deploy.Task, error) {
-	return s.tasks(ctx, "($1 = '' or t.namespace = $1) and ($2 = '' or t.by = $2) order by t.id desc limit $3", clean(namespace), clean(user), limit)
+	return s.tasks(ctx, "($1 = '' or t.namespace = $1) and ($2 = '' or t.by = $2) order by t.submitted desc, t.id desc limit $3", clean(namespace), clean(user), limit)
 }
 
 func (s *Store) tasks(ctx context.Context, condition string, args ...any) ([]deploy.Task, error) {

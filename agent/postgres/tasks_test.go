@@ -206,4 +206,12 @@ func TestTasks(t *testing.T) {
 	if all := must[[]deploy.Task](t)(s.Tasks(t.Context(), "", "", 3)); !all[2].Finished.Equal(task.Finished) {
 		t.Errorf("what had ended is %+v", all[2])
 	}
+
+	// One that was submitted before all others, and seen after them.
+	late := task
+	late.Name, late.UID, late.Submitted = "late", "4", at.Add(-time.Hour)
+	record(late)
+	if all := must[[]deploy.Task](t)(s.Tasks(t.Context(), "", "", 10)); len(all) != 4 || all[0].UID != "3" || all[3].UID != "4" {
+		t.Errorf("by submission they are %+v", all)
+	}
 }

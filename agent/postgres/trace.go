@@ -146,7 +146,7 @@ func (s *Store) trace(ctx context.Context, query string) (*Trace, error) {
 	for _, i := range t.Images {
 		digests = append(digests, string(i.Digest))
 	}
-	t.Tasks, err = s.tasks(ctx, "t.digest = any($1::text[]) order by t.id desc limit $2", digests, maxTracedTasks)
+	t.Tasks, err = s.tasks(ctx, "t.digest = any($1::text[]) order by t.submitted desc, t.id desc limit $2", digests, maxTracedTasks)
 	return t, err
 }
 

@@ -79,6 +79,24 @@ func failure(p *corev1.Pod) (code, reason string) {
 	return "", ""
 }
 
+// disrupted reports whether the cluster took a pod off its node, which is no failure
+// of its program.
+func disrupted(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue
+	})
+}
+
+// failures is how many attempts failed. The Job counts them, too, and later.
+func failures(pods []*corev1.Pod) (n int32) {
+	for _, p := range pods {
+		if code, _ := failure(p); code != "" && !disrupted(p) {
+			n++
+		}
+	}
+	return n
+}
+
 // lastLine is the last of a text: of a traceback the error.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")

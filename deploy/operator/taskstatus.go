@@ -48,8 +48,11 @@ func taskStanding(t *api.LabTask, o observed) standing {
 		return standing{deploy.TaskQueued, "Pending", "its pod is about to be made"}
 	}
 	code, reason := failure(last)
-	if code == "" || ending(o.job) || o.job.Status.Failed > t.Spec.Retries {
+	switch {
+	case code == "" || ending(o.job) || max(failures(o.pods), o.job.Status.Failed) > t.Spec.Retries:
 		return standing{deploy.TaskEnding, cmp.Or(code, "Ending"), reason}
+	case disrupted(last):
+		return standing{deploy.TaskQueued, "Disrupted", "its pod was taken off its node, it begins anew: " + reason}
 	}
 	return standing{deploy.TaskQueued, "Retrying", fmt.Sprintf("attempt %d failed, it begins anew: %s", len(o.pods), reason)}
 }

@@ -39,6 +39,23 @@ func TestTaskOfSeveralAttempts(t *testing.T) {
 	end := func(kind batchv1.JobConditionType) batchv1.JobCondition {
 		return batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded", LastTransitionTime: after(42)}
 	}
+	drained := attempt(30, corev1.ContainerState{}, corev1.PodFailed)
+	drained.Status.Message = "Preempted in order to admit critical pod"
+	drained.Status.Conditions = append(drained.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue})
+	once := &api.LabTask{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: after(0)}}
+	for _, c := range []struct {
+		pods  []*corev1.Pod
+		state deploy.TaskState
+		code  string
+	}{
+		{[]*corev1.Pod{first}, deploy.TaskEnding, "ProgramFailed"}, // which its Job has not counted yet
+		{[]*corev1.Pod{drained}, deploy.TaskQueued, "Disrupted"},
+		{[]*corev1.Pod{drained, first}, deploy.TaskEnding, "ProgramFailed"},
+	} {
+		if s := taskStanding(once, observed{job: job(0), pods: c.pods}); s.state != c.state || s.code != c.code {
+			t.Errorf("without retries it is %+v, not %+v", s, c)
+		}
+	}
 	task := &api.LabTask{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: after(0)}, Spec: api.LabTaskSpec{Retries: 1}}
 	var is api.LabTaskStatus
 	for _, c := range []struct {
