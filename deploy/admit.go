@@ -115,12 +115,14 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, 
 	if len(gates) == 0 {
 		return Hold{}, nil
 	}
-	nodes := f.workload.eligible(listed[*corev1.Node](l.cluster.nodes))
+	all := listed[*corev1.Node](l.cluster.nodes)
+	nodes := f.workload.eligible(all)
+	barred := others(all, nodes)
 	running := l.cluster.running(f.workload.Environment)
 	for _, gate := range gates {
 		for _, i := range f.last.Images {
 			c := f.workload.candidate(i.Container, i.Layer, i.To)
-			c.Running, c.Queued = running, f.last.Queued
+			c.Barred, c.Running, c.Queued = barred, running, f.last.Queued
 			v := gate.Check(ctx, c, nodes)
 			switch v.Answer {
 			case Refuse:

@@ -38,6 +38,8 @@ type Candidate struct {
 	Template *corev1.PodTemplateSpec
 	// Annotations of the workload.
 	Annotations map[string]string
+	// Barred are the nodes that the pods may not run on.
+	Barred []*corev1.Node
 	// Running are the nodes on which its pods are now, by name.
 	Running []*corev1.Node
 	// Queued is when the rollout was decided on.

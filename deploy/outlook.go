@@ -143,6 +143,7 @@ func (o *Outlook) look(ctx context.Context, w *workload, a *adoption, images Ima
 		layer := a.layers[container]
 		t.Layers = append(t.Layers, layer)
 		c := w.candidate(container, layer, images[container])
+		c.Barred = others(nodes, eligible)
 		if at := o.Times.Check(ctx, c, eligible); at.Answer == Refuse {
 			t.Waits, t.From = oneLine(at.Reason), at.Until
 		}

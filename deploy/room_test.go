@@ -125,10 +125,14 @@ func TestTrouble(t *testing.T) {
 	nowhere := gpuPod("", 1)
 	nowhere.Name = "unet-2"
 	nowhere.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/2 nodes are\navailable"}}
+	homeless := gpuPod("", 1)
+	homeless.Name = "unet-3"
+	homeless.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims."}}
 	for _, test := range []struct {
 		pods []*corev1.Pod
 		want string
 	}{
+		{[]*corev1.Pod{homeless}, "{line:pod unet-3: 0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims." + claimRemedy + " hopeless:false unplaced:true}"},
 		{nil, "{line: hopeless:false unplaced:false}"},
 		{[]*corev1.Pod{waits("ContainerCreating", "", 0)}, "{line: hopeless:false unplaced:false}"},
 		{[]*corev1.Pod{waits("ImagePullBackOff", "Back-off pulling: EOF", 0)}, "{line:pod unet-1, container main: ImagePullBackOff: Back-off pulling: EOF hopeless:false unplaced:false}"},

@@ -112,3 +112,8 @@ func (w *workload) eligible(nodes []*corev1.Node) []*corev1.Node {
 	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
 	return nodes
 }
+
+// others are the nodes that are not among some.
+func others(all, some []*corev1.Node) []*corev1.Node {
+	return slices.DeleteFunc(slices.Clone(all), func(n *corev1.Node) bool { return slices.Contains(some, n) })
+}

@@ -41,7 +41,11 @@ func troubleOf(pod *corev1.Pod) trouble {
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			return trouble{line: fmt.Sprintf("pod %s: %s", pod.Name, oneLine(c.Message)), unplaced: true}
+			line := fmt.Sprintf("pod %s: %s", pod.Name, oneLine(c.Message))
+			if strings.Contains(c.Message, "unbound immediate PersistentVolumeClaims") {
+				line += claimRemedy
+			}
+			return trouble{line: line, unplaced: true}
 		}
 	}
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
@@ -77,6 +81,9 @@ func troubleOf(pod *corev1.Pod) trouble {
 	}
 	return trouble{}
 }
+
+// claimRemedy is what mostly helps a claim that gets no volume.
+const claimRemedy = "; where the cluster has no default storage class, name one: in home.storageClassName of a LabEnvironment, or in the claim"
 
 // maxLine bounds what is quoted of others, in characters.
 const maxLine = 300

@@ -61,13 +61,21 @@ func (g *Driver) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.
 	if wish.GPUs, devices = devicesOf(c); wish.GPUs == 0 {
 		return deploy.Verdict{Answer: deploy.Allow}
 	}
+	fit := having(nodes, devices)
+	if short := gpu.Short(wish, having(c.Barred, devices)); short != "" && len(fit) == 0 {
+		v := deploy.Verdict{Answer: deploy.Refuse, Reason: fmt.Sprintf("%s: %s", c.Layer, short)}
+		if policy == "warn" {
+			v.Answer = deploy.Warn
+		}
+		return v
+	}
 	need, err := g.need(ctx, c.Image)
 	if err != nil {
 		v := refuse("cannot read what the image needs: %v", err)
 		v.Until = g.Now().Add(retryIn)
 		return v
 	}
-	verdict := gpu.Judge(need, wish, having(nodes, devices))
+	verdict := gpu.Judge(need, wish, fit)
 	reason := fmt.Sprintf("%s: %s", c.Layer, verdict.Reason)
 	switch {
 	case verdict.Level == gpu.Refuse && policy != "warn":
@@ -173,4 +181,22 @@ func having(nodes []*corev1.Node, devices []corev1.ResourceName) (all []gpu.Node
 		}
 	}
 	return all
+}
+
+// Short says how the GPUs of all nodes fall short of the memory and the compute
+// capability that somebody asks for; empty if they do not, or nothing is known. nil
+// and "" ask for any.
+func Short(memory *resource.Quantity, capability string, nodes []*corev1.Node) string {
+	var w gpu.Wish
+	if memory != nil {
+		w.MemoryMiB = memory.Value() >> 20
+	}
+	w.Capability, _ = cuda.ParseCapability(capability) // one that cannot be read is refused elsewhere
+	var known []gpu.Node
+	for _, n := range nodes {
+		if read := gpu.ReadNode(n.Name, n.Labels, n.Annotations); read.MemoryMiB > 0 || read.Capability.Known() {
+			known = append(known, read)
+		}
+	}
+	return gpu.Short(w, known)
 }

@@ -74,6 +74,11 @@ func TestDriver(t *testing.T) {
 	mixed := []*corev1.Node{node("gpu-1", "580.95.05", "13.0", "4"), node("gpu-3", "550.54.14", "12.4", "4"), node("cpu-1", "", "", "")}
 	fresh := mixed[:1]
 	const refused = "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); node gpu-3 has 550.54.14; pin cu126 or upgrade"
+	barred := func(c deploy.Candidate) deploy.Candidate {
+		c.Barred = mixed
+		return c
+	}
+	const short = "resnet50: asks for GPUs with at least 81920 MiB (80Gi) of memory; nodes gpu-1 and gpu-3 have 49140 MiB"
 	for _, test := range []struct {
 		name      string
 		candidate deploy.Candidate
@@ -98,6 +103,9 @@ func TestDriver(t *testing.T) {
 		{"records away", candidate("1"), fresh, nil, deploy.Refuse, "cannot read what the image needs: the database is away"},
 		{"too little memory", candidate("1", MemoryAnnotation, "80Gi"), fresh, records, deploy.Refuse, "resnet50: asks for 81920 MiB of GPU memory; node gpu-1 has 49140 MiB; ask for less, or keep it off by node affinity"},
 		{"too old", candidate("1", CapabilityAnnotation, "9.0"), fresh, records, deploy.Refuse, "resnet50: asks for compute capability ≥ 9.0; node gpu-1 has GPUs of 8.6; keep it off by node affinity"},
+		{"kept off for its memory", barred(candidate("1", MemoryAnnotation, "80Gi")), mixed[2:], records, deploy.Refuse, short},
+		{"kept off for its memory, warned of", barred(candidate("1", MemoryAnnotation, "80Gi", PolicyAnnotation, "warn")), nil, records, deploy.Warn, short},
+		{"kept off for something else", barred(candidate("1", MemoryAnnotation, "40Gi")), mixed[2:], records, deploy.Unknown, "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); there is no node that it may run on"},
 		{"bad memory", candidate("1", MemoryAnnotation, "lots"), fresh, records, deploy.Refuse, `lab-layers.dev/gpu-memory is "lots": write it such as 40Gi`},
 		{"bad capability", candidate("1", CapabilityAnnotation, "9"), fresh, records, deploy.Refuse, `lab-layers.dev/gpu-capability: compute capability "9" is not two numbers, such as 8.6`},
 	} {

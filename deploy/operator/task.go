@@ -13,8 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lab-layers/lab-layers/deploy"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -97,7 +100,7 @@ func (r *tasks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	r.mu.Unlock()
 	s.tell(t, &is)
 	if equality.Semantic.DeepEqual(t.Status, is) {
-		return ctrl.Result{}, err
+		return again(s), err
 	}
 	// The record comes first: what is told was recorded, and clean-up keeps an image
 	// before anything is made of it.
@@ -111,7 +114,15 @@ func (r *tasks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	if is.State != t.Status.State && s.state != deploy.TaskEnding { // of which the end is told
 		r.tell(t, s)
 	}
-	return ctrl.Result{}, err
+	return again(s), err
+}
+
+// again is when a task is to be looked at in any case: nothing tells of Kueue.
+func again(s standing) (result ctrl.Result) {
+	if s.code == noKueue {
+		result.RequeueAfter = time.Minute
+	}
+	return result
 }
 
 // read reads a task. What the API server took, and these types do not, is
@@ -210,8 +221,36 @@ func (r *tasks) observe(ctx context.Context, t *api.LabTask) (o observed, err er
 	slices.SortStableFunc(o.pods, func(a, b *corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	if j != nil {
 		o.refusal, err = r.refusal(ctx, j)
+		o.noKueue = t.Spec.Queue != "" && suspended(j) && r.kueueIsMissing()
+	}
+	if n := len(o.pods); n > 0 && unschedulable(o.pods[n-1]) {
+		o.short = r.short(ctx, t.Spec.GPU)
 	}
 	return o, err
+}
+
+// kueueIsMissing reports whether the API server is known to serve no queues.
+func (r *tasks) kueueIsMissing() bool {
+	_, err := r.client.RESTMapper().RESTMapping(schema.GroupKind{Group: "kueue.x-k8s.io", Kind: "LocalQueue"})
+	return meta.IsNoMatchError(err)
+}
+
+// short says how all nodes fall short of some GPUs; empty if they do not, or nodes
+// cannot be read.
+func (r *tasks) short(ctx context.Context, g *api.Devices) string {
+	if g == nil || g.Memory == nil && g.ComputeCapability == "" {
+		return ""
+	}
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NodeList"))
+	if err := r.live.List(ctx, &list); err != nil {
+		return "" // it is a right that other parts tell of
+	}
+	var nodes []*corev1.Node
+	for _, n := range list.Items {
+		nodes = append(nodes, &corev1.Node{ObjectMeta: n.ObjectMeta})
+	}
+	return gates.Short(g.Memory, g.ComputeCapability, nodes)
 }
 
 // there returns errDeleted if the API server, past the cache, has a task no more.

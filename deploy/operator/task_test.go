@@ -11,6 +11,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -257,8 +258,13 @@ func TestTaskOfADigest(t *testing.T) {
 // TestTasksWaitForGPUs: of four tasks on two GPUs two wait, and run then.
 func TestTasksWaitForGPUs(t *testing.T) {
 	l := newLab(t)
-	l.AddNode(t, clustertest.Node{Name: l.ns, GPU: clustertest.GPU{Product: "A100", Count: 2}, Taints: []corev1.Taint{clustertest.GPUTaint()}})
+	l.AddNode(t, clustertest.Node{Name: l.ns, GPU: clustertest.GPU{Product: "A100", Count: 2, MemoryMiB: 40960}, Taints: []corev1.Taint{clustertest.GPUTaint()}})
 	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
+	reads := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: l.ns}}
+	reads.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "lab-layers-capacity"}
+	reads.Subjects = []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: l.ns, Name: "agent"}}
+	l.check(l.client.Create(t.Context(), reads))
+	t.Cleanup(func() { _ = l.client.Delete(context.Background(), reads) })
 	l.operate()
 	one := func(s *api.LabTaskSpec) { s.GPU = &api.Devices{Count: 1} }
 	l.submit("a", one)
@@ -273,6 +279,14 @@ func TestTasksWaitForGPUs(t *testing.T) {
 		if !strings.Contains(task.Status.Reason, "Insufficient nvidia.com/gpu") || task.Status.Times.Scheduled != nil || task.Status.Times.Admitted == nil {
 			t.Errorf("%s is %+v", name, task.Status)
 		}
+	}
+	// No node will ever do for the last.
+	l.submit("e", func(s *api.LabTaskSpec) {
+		s.GPU = &api.Devices{Count: 1, Memory: new(resource.MustParse("80Gi"))}
+	})
+	const short = "asks for GPUs with at least 81920 MiB (80Gi) of memory; node "
+	if task := l.awaitTask("e", in("Queued", api.Queued, "True Unschedulable")); !strings.HasPrefix(task.Status.Reason, short+l.ns+" has 40960 MiB (40Gi): 0/") {
+		t.Errorf("e is %+v", task.Status)
 	}
 	l.end("a", 0, "Completed", "")
 	l.end("b", 0, "Completed", "")
@@ -318,9 +332,9 @@ func TestTaskInAQueue(t *testing.T) {
 	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
 	l.operate()
 	l.submit("train", func(s *api.LabTaskSpec) { s.Queue = "ada" })
-	task := l.awaitTask("train", in("Queued", api.Queued, "True Suspended"))
+	task := l.awaitTask("train", in("Queued", api.Queued, "True NoKueue"))
 	j := l.jobs()[0]
-	if !*j.Spec.Suspend || j.Labels["kueue.x-k8s.io/queue-name"] != "ada" || !strings.Contains(task.Status.Reason, "queue ada") || task.Status.Times.Admitted != nil {
+	if !*j.Spec.Suspend || j.Labels["kueue.x-k8s.io/queue-name"] != "ada" || !strings.HasPrefix(task.Status.Reason, "it waits for queue ada, and the cluster has no Kueue") || task.Status.Times.Admitted != nil {
 		t.Errorf("the Job is %+v, the task %+v", j, task.Status)
 	}
 	suspended := client.MergeFrom(j.DeepCopy())

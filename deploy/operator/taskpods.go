@@ -59,6 +59,13 @@ func podStanding(p *corev1.Pod) standing {
 	return standing{deploy.TaskStarting, "Starting", "it was given node " + p.Spec.NodeName}
 }
 
+// unschedulable reports whether no node will do for a pod, as things are.
+func unschedulable(p *corev1.Pod) bool {
+	return !ended(p) && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	})
+}
+
 // failure says what a pod's program died of: in a word and in one line. Both are
 // empty if it did not fail.
 func failure(p *corev1.Pod) (code, reason string) {

@@ -22,6 +22,11 @@ type observed struct {
 	pods []*corev1.Pod
 	// refusal is why no pod can be made; empty if that is not known.
 	refusal string
+	// short says how all nodes fall short of the GPUs that it asks for; empty if that
+	// is not what it waits for, or not known.
+	short string
+	// noKueue is true if it is to wait in a queue, and there is nobody to let it go.
+	noKueue bool
 }
 
 // taskStanding is where a task stands by what was made of it.
@@ -34,12 +39,18 @@ func taskStanding(t *api.LabTask, o observed) standing {
 		last = o.pods[len(o.pods)-1]
 	}
 	switch {
-	case o.job.Spec.Suspend != nil && *o.job.Spec.Suspend && t.Spec.Queue != "":
+	case o.noKueue:
+		return standing{deploy.TaskQueued, noKueue, fmt.Sprintf("it waits for queue %s, and the cluster has no Kueue: install that, or submit it without a queue", t.Spec.Queue)}
+	case suspended(o.job) && t.Spec.Queue != "":
 		return standing{deploy.TaskQueued, "Suspended", "it waits for queue " + t.Spec.Queue + " to admit it"}
-	case o.job.Spec.Suspend != nil && *o.job.Spec.Suspend:
+	case suspended(o.job):
 		return standing{deploy.TaskQueued, "Suspended", "somebody suspended its Job"}
 	case last != nil && !ended(last):
-		return podStanding(last)
+		s := podStanding(last)
+		if o.short != "" {
+			s.reason = printable(o.short+": "+s.reason, maxReason)
+		}
+		return s
 	case o.job.Spec.Parallelism != nil && *o.job.Spec.Parallelism == 0:
 		return standing{deploy.TaskQueued, "JobEdited", "somebody set the parallelism of its Job to 0"}
 	case o.refusal != "" && (last == nil || o.job.Status.Active == 0 && !ending(o.job)):
@@ -56,6 +67,12 @@ func taskStanding(t *api.LabTask, o observed) standing {
 	}
 	return standing{deploy.TaskQueued, "Retrying", fmt.Sprintf("attempt %d failed, it begins anew: %s", len(o.pods), reason)}
 }
+
+// noKueue is why a task waits where its queue is nobody's.
+const noKueue = "NoKueue"
+
+// suspended reports whether a Job is to make no pods for now.
+func suspended(j *batchv1.Job) bool { return j.Spec.Suspend != nil && *j.Spec.Suspend }
 
 // jobEnd is the condition with which a Job has ended.
 func jobEnd(j *batchv1.Job) (batchv1.JobCondition, bool) {

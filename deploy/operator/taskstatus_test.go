@@ -56,6 +56,12 @@ func TestTaskOfSeveralAttempts(t *testing.T) {
 			t.Errorf("without retries it is %+v, not %+v", s, c)
 		}
 	}
+	patient := &api.LabTask{Spec: api.LabTaskSpec{Queue: "ada"}}
+	inQueue := job(0)
+	inQueue.Spec.Suspend = new(true)
+	if s := taskStanding(patient, observed{job: inQueue}); s.code != "Suspended" || s.reason != "it waits for queue ada to admit it" {
+		t.Errorf("in a queue it is %+v", s)
+	}
 	task := &api.LabTask{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: after(0)}, Spec: api.LabTaskSpec{Retries: 1}}
 	var is api.LabTaskStatus
 	for _, c := range []struct {
