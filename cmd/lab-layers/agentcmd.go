@@ -94,9 +94,9 @@ nothing.`,
 	cmd.Flags().DurationVar(&f.interval, "interval", 30*time.Second, "time between two looks at a repository")
 	cmd.Flags().IntVar(&f.branches, "first-branches", 20, "most branches, besides main, that are built of a repository that is seen for the first time; where it has more, each is built when it next moves; 0 is no limit")
 	cmd.Flags().IntVar(&f.workers, "workers", 2, "runs that go on side by side")
-	cmd.Flags().IntVar(&f.stack.perRepository, "repository-workers", 0, "runs of one repository that go on side by side, on all agents; 0 is no limit")
+	cmd.Flags().IntVar(&f.stack.perRepository, "repository-workers", 0, "runs of one repository that go on side by side, on all agents (default: no limit)")
 	cmd.Flags().DurationVar(&f.limit, "run-limit", 24*time.Hour, "longest that a run may take; 0 is no limit")
-	cmd.Flags().DurationVar(&f.drain, "drain", 0, "how long runs that are under way may go on when the agent is to stop; with 0 they are handed over at once")
+	cmd.Flags().DurationVar(&f.drain, "drain", 0, "how long runs that are under way may go on when the agent is to stop (default: they are handed over at once)")
 	return cmd
 }
 

@@ -23,12 +23,15 @@ func newBuild() *cobra.Command {
 	var repoArg, rev, configFile string
 	output := format("table")
 	cmd := &cobra.Command{
-		Use:   "build [LAYER...]",
+		Use:   "build [LAYER…]",
 		Short: "Build one revision in the foreground",
 		Long: `build does once what the agent does: it plans a revision, builds what has no
 image yet, and shows the builds as they go. A revision that is a branch or tag
 is recorded and tagged like a push of it. With layers named, only those and what
 they stand on are built, and nothing is tagged.`,
+		Example: `  lab-layers build                     the commit of the working directory
+  lab-layers build --rev main          main, tagged as after a push
+  lab-layers build resnet50            one layer, and what it stands on`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			repo, err := parseRepo(repoArg)
 			if err != nil {

@@ -14,7 +14,8 @@ import (
 
 func newCancel() *cobra.Command {
 	var reason string
-	cmd := wish("cancel RUN", "End a run that waits or is building", func(ctx context.Context, store *postgres.Store, run agent.RunID) (string, error) {
+	cmd := wish("cancel RUN", "End a run that waits or is building", `cancel ends a run, by its number in runs. Images that it has built by then are kept
+and reused. One that is deploying is brought to its end.`, func(ctx context.Context, store *postgres.Store, run agent.RunID) (string, error) {
 		if reason == "" {
 			reason = "cancelled by " + person()
 		}
@@ -25,7 +26,9 @@ func newCancel() *cobra.Command {
 }
 
 func newRetry() *cobra.Command {
-	return wish("retry RUN", "Queue a finished run's commit again", func(ctx context.Context, store *postgres.Store, run agent.RunID) (string, error) {
+	return wish("retry RUN", "Queue a finished run's commit again", `retry queues another run for what a run was about, by its number in runs. Its images
+are reused, and what failed is built again. It is refused where the branch or tag has
+moved on.`, func(ctx context.Context, store *postgres.Store, run agent.RunID) (string, error) {
 		next, err := store.Retry(ctx, run)
 		if err != nil {
 			return "", err
@@ -36,11 +39,12 @@ func newRetry() *cobra.Command {
 
 // wish is a command that asks for something about one run and says what comes
 // of it.
-func wish(use, short string, do func(context.Context, *postgres.Store, agent.RunID) (string, error)) *cobra.Command {
+func wish(use, short, long string, do func(context.Context, *postgres.Store, agent.RunID) (string, error)) *cobra.Command {
 	var flags recordFlags
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short,
+		Long:  long,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			run, err := runNumber(args[0])

@@ -17,11 +17,13 @@ func newEnvironments() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "environments",
 		Short: "Show where each environment of the cluster stands, and why",
-		Long: `environments lists the workloads that an agent with --kubeconfig looks after: the
-images and the commit that each has, on how many of the nodes that its pods may run
-on these are, or those that it is about to get, the state of its last rollout with
-the reason, what a gate had to remark as it let that begin, what somebody set by
-hand, and who pinned it.`,
+		Long: `environments lists the workloads that an agent with --kubeconfig looks after. The
+state is that of the last rollout (pending, held, rolling, rolling-back, healthy,
+failed, rolled-back), or waiting for images, degraded, drifted (somebody set an image
+by hand) or faulty (its annotations are). NODES is on how many of the nodes that its
+pods may run on the images are: those that it has, or is about to get.`,
+		Example: `  lab-layers environments -n vision
+  lab-layers environments -o wide       whole digests and reasons, the nodes that lack images`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, closeStore, err := flags.open(cmd.Context())

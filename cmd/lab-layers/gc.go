@@ -25,7 +25,7 @@ type cleanupFlags struct {
 // add names the flags with a prefix.
 func (f *cleanupFlags) add(cmd *cobra.Command, prefix string) {
 	cmd.Flags().IntVar(&f.last, prefix+"keep", 20, "how many commits of each lasting ref, such as main, keep their images")
-	cmd.Flags().DurationVar(&f.minAge, prefix+"min-age", 24*time.Hour, "keep what was made or used since")
+	cmd.Flags().DurationVar(&f.minAge, prefix+"min-age", 24*time.Hour, "keep what was made or used within so long")
 	cmd.Flags().DurationVar(&f.grace, prefix+"grace", time.Hour, "how long the temporary tags of a deleted branch stay")
 }
 
@@ -74,7 +74,7 @@ started is written to by that agent alone: while it runs, gc has it do the work.
 	cmd.Flags().StringVar(&g.registry, "registry", "", "registry that the agent uses, as HOST or HOST/PREFIX (default: what it last used)")
 	cmd.Flags().StringSliceVar(&g.plainHTTP, "plain-http", nil, "registry hosts that are spoken to without TLS; loopback always is")
 	cmd.Flags().BoolVar(&g.dryRun, "dry-run", false, "only tell what would go, and why")
-	cmd.Flags().DurationVar(&g.wait, "wait", time.Minute, "how long to wait for the runs at work to end")
+	cmd.Flags().DurationVar(&g.wait, "wait", time.Minute, "longest to wait for the runs at work to end")
 	output.add(cmd)
 	return cmd
 }

@@ -21,7 +21,12 @@ func newHistory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "Show what was built when, from what, and why",
-		Args:  cobra.NoArgs,
+		Long: `history lists what became of each layer in each run, the newest first: whether it
+was built, reused, failed, or blocked by one that did, the image that it has, and why
+it was built or failed.`,
+		Example: `  lab-layers history --layer resnet50 --ref main
+  lab-layers history --commit 6f0c1b2a9d3e -o wide`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return inputf("--limit must be at least 1")
@@ -49,8 +54,8 @@ func newHistory() *cobra.Command {
 	flags.add(cmd)
 	cmd.Flags().StringVar(&layer, "layer", "", "only this layer")
 	cmd.Flags().StringVar(&ref, "ref", "", "only this ref, branch or tag")
-	cmd.Flags().StringVar(&repo, "repo", "", "only this repository's URL")
-	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
+	cmd.Flags().StringVar(&repo, "repo", "", "only the repository with this URL")
+	cmd.Flags().StringVar(&commit, "commit", "", "only commits whose id begins so")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many layers")
 	output.add(cmd)
 	return cmd

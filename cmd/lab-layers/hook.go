@@ -84,9 +84,10 @@ func newHookInstall() *cobra.Command {
 func newHookUninstall() *cobra.Command {
 	var repo string
 	cmd := &cobra.Command{
-		Use:   "uninstall --repo DIR",
-		Short: "Take the hook out, and put back the one that was there before",
-		Args:  cobra.NoArgs,
+		Use:     "uninstall --repo DIR",
+		Short:   "Take the hook out, and put back the one that was there before",
+		Example: `  lab-layers hook uninstall --repo /srv/git/lab.git`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			i := hook.Installer{Environ: os.Environ()}
 			file, found, err := i.Uninstall(cmd.Context(), repo)

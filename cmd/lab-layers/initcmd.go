@@ -24,6 +24,8 @@ func newInit() *cobra.Command {
 writes a commented lab-layers.yaml: evidence and doubts stand beside each layer.
 Look it over, then see with "lab-layers replay" what it would have built over
 the repository's history.`,
+		Example: `  lab-layers init
+  lab-layers init --repo https://git.example.org/lab.git --file -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			view, err := openView(cmd.Context(), repo, "", usualExport())

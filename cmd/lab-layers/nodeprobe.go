@@ -40,7 +40,7 @@ With --node it writes them on that Node object as labels and annotations, and
 since when no GPU is in use; with --listen it answers Prometheus at /metrics. It
 then goes on until it is stopped, whether there is a driver or not.
 
-In a cluster it runs as a DaemonSet: docs/examples/kubernetes/node-probe.yaml.`,
+In a cluster it runs as a DaemonSet: docs/examples/node-probe.yaml.`,
 		Example: `  lab-layers node-probe -o json
   lab-layers node-probe --node gpu-3 --listen :9401`,
 		Args: cobra.NoArgs,

@@ -37,8 +37,11 @@ it ends.`,
 			if err := setFromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
 				return err
 			}
-			if deploying.kubeconfig == "" || deploying.registry == "" {
-				return inputf("give --kubeconfig and --deploy-registry")
+			if deploying.registry == "" {
+				return inputf("give --deploy-registry: the registry as nodes reach it, as HOST or HOST/PREFIX")
+			}
+			if deploying.kubeconfig == "" {
+				return inputf("give --kubeconfig: a kubeconfig file, or %s", inCluster)
 			}
 			named, err := recordedRepos(repoArgs)
 			if err != nil {
@@ -71,6 +74,7 @@ it ends.`,
 	kubeconfig := cmd.Flags().Lookup("kubeconfig")
 	kubeconfig.DefValue, deploying.kubeconfig = inCluster, inCluster
 	kubeconfig.Usage = "cluster whose workloads are rolled to new images: a kubeconfig file, or in-cluster for the service account of the operator's own pod"
+	cmd.Flags().Lookup("deploy-registry").Usage = "the registry as nodes reach it, as HOST or HOST/PREFIX; it must be given"
 	return cmd
 }
 

@@ -19,7 +19,7 @@ type recordFlags struct {
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.dataDir, "data-dir", defaultDataDir(), "data directory of the agent")
+	cmd.Flags().StringVar(&f.dataDir, "data-dir", defaultDataDir(), "data directory of the agent (or LAB_LAYERS_DATA_DIR)")
 	cmd.Flags().StringVar(&f.databaseURL, "database-url", "", "PostgreSQL that the agent uses, if not its private one (or LAB_LAYERS_DATABASE_URL)")
 }
 

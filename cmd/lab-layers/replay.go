@@ -25,6 +25,8 @@ func newReplay() *cobra.Command {
 counts what lab-layers would have built against rebuilding every layer, and
 against rebuilding each layer whose directory changed with all that stands on
 it. An image is reused wherever any earlier commit of the history has made it.`,
+		Example: `  lab-layers replay --last 100
+  lab-layers replay --repo https://git.example.org/lab.git --config lab-layers.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			view, err := openView(cmd.Context(), repo, config, usualExport())

@@ -20,12 +20,12 @@ func newRollback() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback ENVIRONMENT | rollback [ENVIRONMENT] --snapshot COMMIT",
 		Short: "Take environments back, and keep them there",
-		Long: `rollback pins an environment, NAMESPACE/KIND/NAME, by digest: to the last healthy
-images before those that it has, or out of a rollout that has not ended well to
-what was there before. With --snapshot it is the images of a commit; without an
-environment then all that run layers of that commit's repository and that the
-commit has images for. A pinned environment follows no release until it is
-resumed.`,
+		Long: `rollback pins an environment, NAMESPACE/KIND/NAME or NAMESPACE/NAME, by digest:
+to the last healthy images before those that it has, or out of a rollout that has
+not ended well to what was there before. With --snapshot it is the images of a
+commit; without an environment then all that run layers of that commit's
+repository and that the commit has images for. A pinned environment follows no
+release until it is resumed.`,
 		Example: `  lab-layers rollback vision/deployment/resnet50
   lab-layers rollback vision/resnet50 --snapshot 2d6a1f0c9b1e
   lab-layers rollback --snapshot 2d6a1f0c9b1e`,
@@ -138,9 +138,11 @@ func newResume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume ENVIRONMENT…",
 		Short: "Let environments follow releases again",
-		Long: `resume takes the pin off environments. Images that failed there are tried once
-more, and an image that somebody set by hand is replaced.`,
-		Args: cobra.MinimumNArgs(1),
+		Long: `resume takes the pin off environments, NAMESPACE/KIND/NAME or NAMESPACE/NAME. Images
+that failed there are tried once more, an image that somebody set by hand is
+replaced, and a rollout that is held goes on at once, past windows, gates and tests.`,
+		Example: `  lab-layers resume vision/resnet50`,
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, closeStore, err := flags.open(cmd.Context())
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // newRoot makes the command tree. Output meant for programs goes to out, all
@@ -33,13 +34,45 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 	root.SetOut(out)
 	root.SetErr(errs)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError{err} })
-	root.AddCommand(
-		newInit(), newValidate(), newPlan(), newReplay(), newHook(),
-		newBuild(), newAgent(), newRuns(), newCancel(), newRetry(), newLogs(), newHistory(), newTrace(), newGC(),
-		newEnvironments(), newRollback(), newResume(), newTasks(), newOperator(), newNodeProbe(),
-	)
+	group := func(title string, commands ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: title, Title: title})
+		for _, cmd := range commands {
+			cmd.GroupID = title
+		}
+		root.AddCommand(commands...)
+	}
+	group("On a repository alone:", newInit(), newValidate(), newPlan(), newReplay())
+	group("Building:", newAgent(), newBuild(), newHook())
+	group("Runs and images:", newRuns(), newLogs(), newHistory(), newTrace(), newCancel(), newRetry(), newGC())
+	group("In a cluster:", newEnvironments(), newRollback(), newResume(), newTasks(), newOperator(), newNodeProbe())
 	markArgs(root)
+	plainDefaults(root)
 	return root
+}
+
+// plainDefaults shows defaults as people write them: 6h, and nothing for nothing.
+func plainDefaults(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		plainDefaults(sub)
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		switch f.Value.Type() {
+		case "duration":
+			f.DefValue = plainDuration(f.DefValue)
+		case "stringToString":
+			f.DefValue = strings.TrimPrefix(f.DefValue, "[]")
+		}
+	})
+}
+
+// plainDuration is a length of time without parts that are 0.
+func plainDuration(text string) string {
+	for _, part := range []struct{ whole, zero string }{{"m", "0s"}, {"h", "0m"}} {
+		if strings.HasSuffix(text, part.whole+part.zero) {
+			text = strings.TrimSuffix(text, part.zero)
+		}
+	}
+	return text
 }
 
 // markArgs has commands call wrong arguments wrong input.
@@ -65,5 +98,5 @@ func misused(cmd *cobra.Command, args []string, err error) error {
 	case len(args) == 0:
 		return inputf("an argument is missing: %s", cmd.UseLine())
 	}
-	return inputf("%q is more than it takes, or less: %s", strings.Join(args, " "), cmd.UseLine())
+	return inputf("%q is more than it takes: %s", strings.Join(args, " "), cmd.UseLine())
 }

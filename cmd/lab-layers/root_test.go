@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/layers"
@@ -68,5 +71,48 @@ func TestPrintedPlanHasNoControlCharacters(t *testing.T) {
 	liveProgress(&out).Plan(agent.Run{Move: agent.Move{Ref: layers.Ref(evil)}}, &layers.Plan{Repo: evil})
 	if strings.ContainsFunc(out.String(), plays) || strings.Contains(out.String(), "[31m\n") {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// TestHelp reads what a command says of itself as a person does.
+func TestHelp(t *testing.T) {
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			look(sub)
+		}
+		if cmd.Hidden {
+			return
+		}
+		if cmd.Long == "" && cmd.Example == "" {
+			t.Errorf("%s says no more of itself than its line in the list", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.UsageString()) {
+			if strings.Count(line, "(default") > 1 || strings.Contains(line, "[])") || strings.Contains(line, "m0s") {
+				t.Errorf("%s: %s", cmd.CommandPath(), line)
+			}
+		}
+		for line := range strings.Lines(cmd.Long) {
+			if n := len([]rune(line)); n > 88 {
+				t.Errorf("%s has a line of %d characters: %s", cmd.CommandPath(), n, line)
+			}
+		}
+	}
+	look(newRoot(io.Discard, io.Discard))
+}
+
+func TestWrongArguments(t *testing.T) {
+	for args, want := range map[string]string{
+		"resume":    "an argument is missing: lab-layers resume ENVIRONMENT… [flags]",
+		"runs x":    `"x" is more than it takes: lab-layers runs [flags]`,
+		"trace a b": `"a b" is more than it takes: lab-layers trace DIGEST|TAG|COMMIT|IMAGE|ENVIRONMENT [flags]`,
+		"buidl":     `unknown command "buidl" for "lab-layers"`,
+		"operator":  "give --deploy-registry: the registry as nodes reach it, as HOST or HOST/PREFIX",
+	} {
+		root := newRoot(io.Discard, io.Discard)
+		root.SetArgs(strings.Fields(args))
+		if err := root.Execute(); err == nil || exitCode(err) != exitInput || err.Error() != want {
+			t.Errorf("%s: %v", args, err)
+		}
 	}
 }

@@ -22,7 +22,12 @@ func newRuns() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "Show the agent's runs and their states",
-		Args:  cobra.NoArgs,
+		Long: `runs lists the runs, one for each move of a branch or tag, the newest first: queued,
+building, deploying, then succeeded, failed, superseded or cancelled. What a run did
+with each layer is in history, and what its builds said in logs.`,
+		Example: `  lab-layers runs --ref main
+  lab-layers runs --watch`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return inputf("--limit must be at least 1")
@@ -52,7 +57,7 @@ func newRuns() *cobra.Command {
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&ref, "ref", "", "only this ref, branch or tag")
-	cmd.Flags().StringVar(&commit, "commit", "", "only commits that begin so")
+	cmd.Flags().StringVar(&commit, "commit", "", "only commits whose id begins so")
 	cmd.Flags().BoolVar(&final, "final", false, "only runs that have ended")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on and show each run again when its state changes")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the newest so many runs")

@@ -21,9 +21,9 @@ type scheduleFlags struct {
 }
 
 func (f *scheduleFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.refresh, "refresh", "", "when to resolve the base images from outside again and build on main what those that moved change, as a cron expression such as \"0 3 * * *\" or \"CRON_TZ=Europe/Vienna 0 3 * * *\"")
-	cmd.Flags().StringVar(&f.verify, "verify", "", "when to ask the registry whether it still has the images of every ref, and build again what it has lost")
-	cmd.Flags().StringVar(&f.gc, "gc", "", "when to remove from the registry what nothing refers to any more, as \"lab-layers gc\" does")
+	cmd.Flags().StringVar(&f.refresh, "refresh", "", "when to resolve the base images from outside again and build on main what those that moved change, as a cron expression such as \"0 3 * * *\" or \"CRON_TZ=Europe/Vienna 0 3 * * *\" (default: never)")
+	cmd.Flags().StringVar(&f.verify, "verify", "", "when to ask the registry whether it still has the images of every ref and build again what it has lost, as a cron expression (default: at each start alone)")
+	cmd.Flags().StringVar(&f.gc, "gc", "", "when to remove from the registry what nothing refers to any more, as \"lab-layers gc\" does; a cron expression (default: never)")
 	f.keeps.add(cmd, "gc-")
 }
 

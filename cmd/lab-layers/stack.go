@@ -57,7 +57,7 @@ type stackFlags struct {
 
 func (f *stackFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the embedded parts keep their data")
+	flags.StringVar(&f.dataDir, "data-dir", defaultDataDir(), "where the embedded parts keep their data (or LAB_LAYERS_DATA_DIR)")
 	flags.StringVar(&f.databaseURL, "database-url", "", "PostgreSQL to use instead of a private one (or LAB_LAYERS_DATABASE_URL)")
 	flags.StringVar(&f.registry, "registry", "", "registry to use instead of an embedded one, as HOST or HOST/PREFIX")
 	flags.BoolVar(&f.adopt, "adopt", false, "with --registry: take over images that the registry has under a key and the database does not know, for a database that was lost; only where nobody else may push")
@@ -71,12 +71,12 @@ func (f *stackFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.parallel, "parallel", 4, "builds that run side by side")
 	flags.DurationVar(&f.limit, "build-limit", 6*time.Hour, "longest that the build of a layer may take; 0 is no limit")
 	flags.DurationVar(&f.planLimit, "plan-limit", 5*time.Minute, "longest that planning a commit may take; 0 is no limit")
-	flags.StringVar(&f.provenance, "provenance", "", "attach provenance to images: min or max")
+	flags.StringVar(&f.provenance, "provenance", "", "attach provenance to images: min or max (default: none)")
 	flags.BoolVar(&f.sbom, "sbom", false, "attach a bill of materials to images")
 	flags.StringVar(&f.cacheExport, "cache-export", "", "repository (HOST/PATH) to write build caches to")
 	flags.StringSliceVar(&f.cacheImport, "cache-import", nil, "repositories to read build caches from")
-	flags.StringToStringVar(&f.secrets, "secret", nil, "secrets for RUN mounts, as ID=FILE, or NAME/ID=FILE for the builds of the repository NAME alone")
-	flags.StringToStringVar(&f.ssh, "ssh", nil, "agents or keys for RUN mounts, as ID=SOCKET or ID=KEYFILE, or NAME/ID=… likewise")
+	flags.StringToStringVar(&f.secrets, "secret", nil, "secrets for RUN mounts, as `ID=FILE`, or NAME/ID=FILE for the builds of the repository NAME alone")
+	flags.StringToStringVar(&f.ssh, "ssh", nil, "agents or keys for RUN mounts, as `ID=SOCKET` or ID=KEYFILE, or NAME/ID=… likewise")
 }
 
 func defaultDataDir() string {

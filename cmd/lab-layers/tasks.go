@@ -22,6 +22,8 @@ func newTasks() *cobra.Command {
 are gone from the cluster: who submitted each, the image that it had, how long it
 waited for a node, started, ran, and took to free its resources, and what became of
 it.`,
+		Example: `  lab-layers tasks --user ada@uni.example
+  lab-layers tasks -n vision -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
@@ -42,7 +44,7 @@ it.`,
 	flags.add(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only this namespace")
 	cmd.Flags().StringVar(&user, "user", "", "only what this user submitted")
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many tasks")
+	cmd.Flags().IntVar(&limit, "limit", 50, "the newest so many tasks")
 	output.add(cmd)
 	return cmd
 }

@@ -20,12 +20,14 @@ func newTrace() *cobra.Command {
 		Short: "Show where an image comes from, and what stands on it",
 		Long: `trace takes the digest or key of an image, or the first six digits of it; a tag
 (LAYER:TAG); a commit; an image from outside; or an environment of the cluster
-(NAMESPACE/KIND/NAME), of which it also shows the rollouts. It shows the commits that have
-the image, its parents down to the image from outside, its blobs, framework and
-driver requirement, the tasks that had it, and everything that stands on it.`,
+(NAMESPACE/KIND/NAME), of which it also shows the rollouts. It shows the commits
+that have the image, its parents down to the image from outside, its blobs,
+framework and driver requirement, the tasks that had it, and everything that
+stands on it.`,
 		Example: `  lab-layers trace resnet50:main
   lab-layers trace 3f2a9c01
-  lab-layers trace nvidia/cuda:12.4.1-base-ubuntu22.04`,
+  lab-layers trace nvidia/cuda:12.4.1-base-ubuntu22.04
+  lab-layers trace vision/resnet50`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, closeStore, err := flags.open(cmd.Context())

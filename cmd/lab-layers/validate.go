@@ -20,7 +20,11 @@ func newValidate() *cobra.Command {
 		Short: "Report every fault of a lab-layers.yaml at once",
 		Long: `validate checks lab-layers.yaml and the Dockerfiles that it names, and prints
 every fault with file, line, column and remedy. Without --rev it takes the
-lab-layers.yaml of the working directory, and the Dockerfiles of HEAD.`,
+lab-layers.yaml of the working directory, and the Dockerfiles of HEAD. The exit code
+is 1 if there are faults.`,
+		Example: `  lab-layers validate
+  lab-layers validate --rev feature/x
+  lab-layers validate --schema > lab-layers.schema.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if schema {
