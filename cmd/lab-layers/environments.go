@@ -65,7 +65,7 @@ func environmentRow(e deploy.Listed, wide bool) []string {
 	var images []string
 	for _, i := range e.Images {
 		image := shortImage(i.To)
-		if wide {
+		if wide && i.To != deploy.NoImage {
 			image = i.To
 		}
 		images = append(images, string(i.Layer)+" "+image)
