@@ -15,20 +15,6 @@ import (
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
 )
 
-// observed is what the cluster has of a task.
-type observed struct {
-	job *batchv1.Job
-	// pods are the oldest first, those that are gone included.
-	pods []*corev1.Pod
-	// refusal is why no pod can be made; empty if that is not known.
-	refusal string
-	// short says how all nodes fall short of the GPUs that it asks for; empty if that
-	// is not what it waits for, or not known.
-	short string
-	// noKueue is true if it is to wait in a queue, and there is nobody to let it go.
-	noKueue bool
-}
-
 // taskStanding is where a task stands by what was made of it.
 func taskStanding(t *api.LabTask, o observed) standing {
 	if ended, ok := jobEnd(o.job); ok {
@@ -47,8 +33,8 @@ func taskStanding(t *api.LabTask, o observed) standing {
 		return standing{deploy.TaskQueued, "Suspended", "somebody suspended its Job"}
 	case last != nil && !ended(last):
 		s := podStanding(last)
-		if o.short != "" {
-			s.reason = printable(o.short+": "+s.reason, maxReason)
+		if o.shortage != "" {
+			s.reason = printable(o.shortage+": "+s.reason, maxReason)
 		}
 		return s
 	case o.job.Spec.Parallelism != nil && *o.job.Spec.Parallelism == 0:
