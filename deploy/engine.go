@@ -55,21 +55,25 @@ const reconcilers = 4
 // Serve deploys while this process is the one that may, and waits while another
 // does, until the context ends.
 func (e *Engine) Serve(ctx context.Context) {
+	told := ""
 	for failures := 0; ctx.Err() == nil; {
-		led := false
+		var led time.Duration
 		err := e.Store.Lead(ctx, func(ctx context.Context) error {
-			led = true
-			e.Log.Info("this agent deploys")
+			began := e.Now()
+			defer func() { led = e.Now().Sub(began) }()
 			return e.lead(ctx)
 		})
-		if led {
-			failures = 0
+		if led > time.Minute {
+			failures, told = 0, ""
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		failures++
-		e.Log.Warn("deploying is interrupted", "error", err)
+		if err != nil && err.Error() != told {
+			told = err.Error()
+			e.Log.Warn("deploying is interrupted", "error", err)
+		}
 		pause(ctx, min(time.Duration(failures)*time.Second, 15*time.Second))
 	}
 }
@@ -127,6 +131,7 @@ func (e *Engine) lead(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	e.Log.Info("this agent deploys")
 	l.lookAtAll()
 	for range reconcilers {
 		group.Go(func() { l.work(ctx) })

@@ -57,7 +57,7 @@ func (o *Operator) makeEnvironments(m ctrl.Manager) error {
 		Owns(raw("LabEnvironment")).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
 		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
-		Complete(steady{r, o.Log, "LabEnvironment"})
+		Complete(newSteady(r, o.Log, "LabEnvironment"))
 }
 
 // Reconcile makes what one LabEnvironment asks for, and tells where it stands.
@@ -71,7 +71,12 @@ func (r *environments) Reconcile(ctx context.Context, request ctrl.Request) (ctr
 	}
 	var e api.LabEnvironment
 	if unreadable := decode(u, &e); unreadable != nil {
-		return ctrl.Result{}, r.told(ctx, &e, status(&e, &appsv1.Deployment{}, deploy.Listed{Standing: deploy.Standing{State: deploy.Faulty}}, unreadable))
+		is := status(&e, &appsv1.Deployment{}, deploy.Listed{Standing: deploy.Standing{State: deploy.Faulty}}, unreadable)
+		err := r.told(ctx, &e, is)
+		if err == nil && (e.Status.State != is.State || e.Status.Reason != is.Reason) {
+			r.Log.Warn("LabEnvironment is faulty", "object", request.NamespacedName, "reason", is.Reason, "remedy", "mend it: it stays as it is meanwhile")
+		}
+		return ctrl.Result{}, err
 	}
 	if len(e.Spec.Students) > 0 {
 		there, problem := r.forStudents(ctx, &e)

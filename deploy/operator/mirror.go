@@ -57,7 +57,7 @@ func (o *Operator) mirrorImages(m ctrl.Manager) error {
 	return builder.ControllerManagedBy(m).Named("labimage").For(&api.LabImage{}).
 		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
-		Complete(steady{r, o.Log, "LabImage"})
+		Complete(newSteady(r, o.Log, "LabImage"))
 }
 
 // follow reads the records until the context ends.

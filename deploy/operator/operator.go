@@ -101,16 +101,17 @@ const (
 // Serve works while this process is the one that leads, and waits while another
 // does, until the context ends. What the cluster lacks is waited for.
 func (o *Operator) Serve(ctx context.Context) {
-	told := ""
+	told, again := "", false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		began := time.Now()
-		err := o.run(ctx)
+		err := o.run(ctx, again)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(began) > time.Minute {
-			failures = 0
+			failures, told = 0, ""
 		}
+		again = again || err != nil
 		if errors.Is(err, errTasks) {
 			failures, told = -1, ""
 			continue
@@ -132,8 +133,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// run works until the context ends, or the lead is lost.
-func (o *Operator) run(ctx context.Context) error {
+// run works until the context ends, or the lead is lost. Again says that it did not go
+// on before, so that it is told when it does.
+func (o *Operator) run(ctx context.Context, again bool) error {
 	if err := o.served(ctx); err != nil {
 		return err
 	}
@@ -188,6 +190,14 @@ func (o *Operator) run(ctx context.Context) error {
 	}
 	if len(taskNamespaces) > 0 {
 		if err := o.makeTasks(ctx, m, taskNamespaces); err != nil {
+			return err
+		}
+	}
+	if again {
+		if err := m.Add(manager.RunnableFunc(func(context.Context) error {
+			o.Log.Info("custom resources are served now", "tasks", len(taskNamespaces) > 0)
+			return nil
+		})); err != nil {
 			return err
 		}
 	}

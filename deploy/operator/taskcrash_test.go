@@ -3,6 +3,8 @@ package operator_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -72,10 +74,17 @@ func TestTasksWithoutRights(t *testing.T) {
 	l.check(l.client.Get(t.Context(), types.NamespacedName{Namespace: l.ns, Name: "lab-layers-tasks"}, &binding))
 	l.check(l.client.Delete(t.Context(), &binding))
 	l.submit("train", nil)
-	l.operate()
+	var told logged
+	l.serve(l.operator(slog.New(slog.NewTextHandler(&told, nil))).Serve)
 	l.roll()
 	l.check(l.client.Create(t.Context(), l.environment("bert", "bert", nil)))
 	l.awaitEnvironment("bert", ready)
+	if log := told.String(); strings.Count(log, "LabTasks are not served for now") != 1 || strings.Contains(log, "served now") {
+		t.Error(log)
+	}
 	l.check(l.client.Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: binding.Name}, RoleRef: binding.RoleRef, Subjects: binding.Subjects}))
 	l.awaitTask("train", in("Succeeded", api.Complete, "True Succeeded"))
+	if log := told.String(); strings.Count(log, `level=INFO msg="custom resources are served now" tasks=true`) != 1 {
+		t.Error(log)
+	}
 }

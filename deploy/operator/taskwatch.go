@@ -78,7 +78,7 @@ func (o *Operator) makeTasks(ctx context.Context, m ctrl.Manager, namespaces []s
 			MaxConcurrentReconciles: 4,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
 		}).
-		Complete(steady{r, o.Log, "LabTask"})
+		Complete(newSteady(r, o.Log, "LabTask"))
 }
 
 // podHandler has the task of a pod looked at. Of a pod that was deleted it keeps
