@@ -39,6 +39,9 @@ type Engine struct {
 	Parallel int
 	// Canary has one of the environments on a base get a release first.
 	Canary bool
+	// Identify fails where the records are another cluster's: nothing is done then.
+	// Nil asks nobody.
+	Identify func(context.Context) error
 	// Progress is told of rollouts.
 	Progress Progress
 	Now      func() time.Time
@@ -58,11 +61,14 @@ func (e *Engine) Serve(ctx context.Context) {
 	told := ""
 	for failures := 0; ctx.Err() == nil; {
 		var led time.Duration
-		err := e.Store.Lead(ctx, func(ctx context.Context) error {
-			began := e.Now()
-			defer func() { led = e.Now().Sub(began) }()
-			return e.lead(ctx)
-		})
+		err := e.identify(ctx)
+		if err == nil {
+			err = e.Store.Lead(ctx, func(ctx context.Context) error {
+				began := e.Now()
+				defer func() { led = e.Now().Sub(began) }()
+				return e.lead(ctx)
+			})
+		}
 		if led > time.Minute {
 			failures, told = 0, ""
 		}
@@ -87,8 +93,19 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// identify fails where the records are another cluster's.
+func (e *Engine) identify(ctx context.Context) error {
+	if e.Identify == nil {
+		return nil
+	}
+	return e.Identify(ctx)
+}
+
 // lead deploys until the context ends, or the records turn out to be another's.
 func (e *Engine) lead(ctx context.Context) error {
+	if err := e.identify(ctx); err != nil { // it may have waited for long
+		return err
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	watched, err := newCluster(ctx, e.Client, e.Namespaces, e.Now, e.Log)

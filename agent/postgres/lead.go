@@ -49,6 +49,9 @@ func (s *Store) Lead(ctx context.Context, work func(context.Context) error) erro
 	return err
 }
 
+// deployLock names what the one that deploys holds.
+func (s *Store) deployLock() string { return "lab-layers deploy " + s.schema }
+
 // leadership waits for the lock on a connection out of the pool's reach.
 func (s *Store) leadership(ctx context.Context) (*pgx.Conn, error) {
 	pooled, err := s.pool.Acquire(ctx)
@@ -56,7 +59,7 @@ func (s *Store) leadership(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	conn := pooled.Hijack()
-	if _, err := conn.Exec(ctx, "select pg_advisory_lock(hashtextextended($1, 0))", "lab-layers deploy "+s.schema); err != nil {
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock(hashtextextended($1, 0))", s.deployLock()); err != nil {
 		hangUp(conn)
 		return nil, err
 	}

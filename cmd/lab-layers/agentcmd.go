@@ -213,7 +213,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	if err != nil {
 		return err
 	}
-	rolls, err := f.deploying.rolling(s.store, s.found.Registry, named, log)
+	rolls, err := f.deploying.rolling(idle, s.store, s.found.Registry, named, log)
 	if err != nil {
 		return err
 	}

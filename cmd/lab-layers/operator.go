@@ -53,7 +53,7 @@ it ends.`,
 			}
 			defer closeStore()
 			log := logging.logger(cmd.ErrOrStderr())
-			rolls, err := deploying.rolling(store, "", named, log)
+			rolls, err := deploying.rolling(cmd.Context(), store, "", named, log)
 			if err != nil {
 				return err
 			}

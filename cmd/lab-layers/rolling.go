@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -26,7 +27,7 @@ type rolling struct {
 
 // rolling prepares to roll what the records have of some repositories, given as
 // URLs by their names; nil if there is no cluster.
-func (f *deployFlags) rolling(store *postgres.Store, registry string, repositories map[string]string, log *slog.Logger) (*rolling, error) {
+func (f *deployFlags) rolling(ctx context.Context, store *postgres.Store, registry string, repositories map[string]string, log *slog.Logger) (*rolling, error) {
 	engine, err := f.engine(store, registry, repositories, log)
 	if engine == nil || err != nil {
 		return nil, err
@@ -39,6 +40,11 @@ func (f *deployFlags) rolling(store *postgres.Store, registry string, repositori
 	if err != nil {
 		return nil, err
 	}
+	identity := &deploy.Identity{Client: client, Serve: store.ServeCluster, Log: log}
+	if err := refuseOther(ctx, identity); err != nil {
+		return nil, err
+	}
+	engine.Identify, custom.Identify = identity.Check, identity.Check
 	var names []string
 	for _, gate := range slices.Concat(engine.Gates, engine.Tests, engine.Last) {
 		names = append(names, gate.Name())
@@ -46,6 +52,21 @@ func (f *deployFlags) rolling(store *postgres.Store, registry string, repositori
 	measured := metrics.NewRollouts(store, names...)
 	engine.Progress = measured.Progress()
 	return &rolling{engine: engine, operator: custom, reach: deploy.NewReach(client, reachEvery, log), measured: measured}, nil
+}
+
+// identifyLimit is how long a start waits to be told which cluster it is. One that
+// does not answer is asked again before anything is done.
+const identifyLimit = 3 * time.Second
+
+// refuseOther fails where the records are another cluster's.
+func refuseOther(ctx context.Context, identity *deploy.Identity) error {
+	ctx, cancel := context.WithTimeout(ctx, identifyLimit)
+	defer cancel()
+	var other deploy.OtherCluster
+	if err := identity.Check(ctx); errors.As(err, &other) {
+		return inputError{other}
+	}
+	return nil
 }
 
 // reachEvery is how often the cluster is asked for a sign of life.

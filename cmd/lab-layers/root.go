@@ -44,7 +44,7 @@ Exit codes: 0 done, 1 the input is wrong, 2 something outside failed.`,
 	group("On a repository alone:", newInit(), newValidate(), newPlan(), newReplay())
 	group("Building:", newAgent(), newBuild(), newHook())
 	group("Runs and images:", newRuns(), newLogs(), newHistory(), newTrace(), newCancel(), newRetry(), newGC())
-	group("In a cluster:", newEnvironments(), newRollback(), newResume(), newTasks(), newOperator(), newNodeProbe())
+	group("In a cluster:", newEnvironments(), newRollback(), newResume(), newTasks(), newOperator(), newMoveCluster(), newNodeProbe())
 	markArgs(root)
 	plainDefaults(root)
 	return root

@@ -88,7 +88,10 @@ type Operator struct {
 	Namespace string
 	// Namespaces whose LabEnvironments and LabTasks are looked after; none is all.
 	Namespaces []string
-	Log        *slog.Logger
+	// Identify fails where the records are another cluster's: nothing is done then.
+	// Nil asks nobody.
+	Identify func(context.Context) error
+	Log      *slog.Logger
 }
 
 const (
@@ -136,6 +139,11 @@ func pause(ctx context.Context, d time.Duration) {
 // run works until the context ends, or the lead is lost. Again says that it did not go
 // on before, so that it is told when it does.
 func (o *Operator) run(ctx context.Context, again bool) error {
+	if o.Identify != nil {
+		if err := o.Identify(ctx); err != nil {
+			return err
+		}
+	}
 	if err := o.served(ctx); err != nil {
 		return err
 	}
