@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -78,12 +79,16 @@ func TestRights(t *testing.T) {
 	all := []deploy.Environment{l.statefulSet(w, appsv1.RollingUpdateStatefulSetStrategyType), l.cronJob(w)}
 	w.name, w.gpus, w.annotations[deploy.PullAnnotation] = "gpu", 1, "1"
 	all = append(all, l.deployment(w))
-	l.start(l.engine(func(e *deploy.Engine) { e.Client = client }))
+	identity := &deploy.Identity{Client: client, Serve: l.store.ServeCluster, Log: slog.New(slog.NewTextHandler(l.Output(), nil))}
+	l.start(l.engine(func(e *deploy.Engine) { e.Client, e.Identify = client, identity.Check }))
 	for _, commit := range []string{runs(1), runs(2)} {
 		pushed := l.push("unet", commit)
 		for _, e := range all {
 			l.await(e, deploy.Healthy, pushed)
 		}
+	}
+	if err := l.store.ServeCluster(t.Context(), "another"); !errors.As(err, new(deploy.OtherCluster)) {
+		t.Errorf("it may not ask which cluster it is: %v", err)
 	}
 	l.push("unet", clustertest.Crashes.Digest(1))
 	l.await(all[0], deploy.RolledBack, "")
