@@ -136,7 +136,7 @@ func (l *leader) hold(ctx context.Context, f *facts, by Hold) error {
 	args := []any{"environment", now.Environment, "rollout", now.ID, "commit", now.Commit.Short(), "gate", by.Gate, "reason", now.Reason}
 	switch {
 	case !by.Passes():
-		l.Log.Warn("rollout is held", append(args, "remedy", "mend that, or go past it: lab-layers resume "+now.Environment.String())...)
+		l.Log.Warn("rollout is held", append(args, "remedy", by.remedy(now.Environment))...)
 	case by.Until.IsZero():
 		l.Log.Info("rollout is held", args...)
 	default:

@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -33,6 +35,14 @@ var OtherGates = [...]string{holdCanary, holdPull, holdTurn, holdPaused}
 // Passes reports whether it needs nobody to act.
 func (h Hold) Passes() bool {
 	return h.waits || !h.Until.IsZero()
+}
+
+// remedy is what ends it where that needs somebody.
+func (h Hold) remedy(e Environment) string {
+	if h.Gate == holdPaused {
+		return fmt.Sprintf("let it go on: kubectl rollout resume -n %s %s/%s", e.Namespace, strings.ToLower(string(e.Kind)), e.Name)
+	}
+	return "mend that, or go past it: lab-layers resume " + e.String()
 }
 
 // holds are what was told of rollouts that are held, so that each is told once,

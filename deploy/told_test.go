@@ -143,11 +143,13 @@ func TestToldOnce(t *testing.T) {
 	if got := log.about("environment="+faulty.String(), "not faulty any more"); len(got) != 1 {
 		t.Errorf("mended: %q", got)
 	}
-	second := l.push("unet", runs(2))
-	l.await(fine, deploy.Healthy, second)
-	mu.Lock()
-	defer mu.Unlock()
-	if told["waits superseded"] != 1 || told["refused superseded"] != 1 {
-		t.Errorf("told %v", told)
-	}
+	l.push("unet", runs(2))
+	clustertest.Await(t, "what is held to be superseded", func(context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if told["waits superseded"] != 1 || told["refused superseded"] != 1 {
+			return fmt.Errorf("told %v", told)
+		}
+		return nil
+	})
 }
