@@ -90,7 +90,10 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	}
 	p := c.running[apiServer]
 	if err := p.Await(ctx, func(context.Context) error {
-		_, err := os.Stat(c.ca())
+		file, err := os.Stat(c.ca())
+		if err == nil && file.Size() == 0 { // a client would trust the system's instead, for good
+			err = errors.New("its certificate is being written")
+		}
 		return err
 	}); err != nil {
 		return err
