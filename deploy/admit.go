@@ -122,7 +122,7 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, 
 	for _, gate := range gates {
 		for _, i := range f.last.Images {
 			c := f.workload.candidate(i.Container, i.Layer, i.To)
-			c.Barred, c.Running, c.Queued = barred, running, f.last.Queued
+			c.Barred, c.Running, c.Unseen, c.Queued = barred, running, l.cluster.unseenNodes(), f.last.Queued
 			v := gate.Check(ctx, c, nodes)
 			switch v.Answer {
 			case Refuse:

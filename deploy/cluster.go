@@ -34,7 +34,7 @@ type cluster struct {
 	// allPods is true where the pods of all namespaces are seen: only then is
 	// known what is free.
 	allPods bool
-	nodes   cache.SharedIndexInformer
+	nodes   *watch
 	watches []*watch
 }
 
@@ -188,6 +188,14 @@ func (c *cluster) environments() (all []Environment) {
 		}
 	}
 	return all
+}
+
+// unseenNodes says why nodes may not be read; empty if they may.
+func (c *cluster) unseenNodes() string {
+	if c.nodes.HasSynced() {
+		return ""
+	}
+	return c.nodes.why()
 }
 
 // silent reports whether a node is there and not ready.

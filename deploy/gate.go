@@ -42,6 +42,8 @@ type Candidate struct {
 	Barred []*corev1.Node
 	// Running are the nodes on which its pods are now, by name.
 	Running []*corev1.Node
+	// Unseen is why the cluster's nodes may not be read; empty if they may.
+	Unseen string
 	// Queued is when the rollout was decided on.
 	Queued time.Time
 }
@@ -52,7 +54,6 @@ type Candidate struct {
 type Gate interface {
 	// Name tells it from other gates, in a word.
 	Name() string
-	// Check is given the nodes that the pods may run on. None means that none may
-	// or, where nodes are not readable, that they are unknown.
+	// Check is given the nodes that the pods may run on; none where they are unseen.
 	Check(ctx context.Context, c Candidate, nodes []*corev1.Node) Verdict
 }

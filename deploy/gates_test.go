@@ -8,13 +8,17 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
 	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/deploy/gpu"
+	"github.com/lab-layers/lab-layers/layers"
 	"github.com/lab-layers/lab-layers/pipeline"
 )
 
@@ -79,6 +83,48 @@ func TestDriverGate(t *testing.T) {
 		"nvidia.com/cuda.runtime-version.full":"13.0","nvidia.com/cuda.runtime-version.major":"13","nvidia.com/cuda.runtime-version.minor":"0"}}}`), metav1.PatchOptions{})
 	l.check(err)
 	l.await(e, deploy.Healthy, commit)
+}
+
+// TestUnseenNodes rolls without the right to list nodes, and says everywhere that
+// the driver was not looked at.
+func TestUnseenNodes(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "unseen", GPU: clustertest.GPU{Product: "NVIDIA-RTX-A6000", Count: 2, MemoryMiB: 49140, Compute: "8.6", Driver: "550.54.14", CUDA: "12.4"}})
+	w := workload{name: "lax", layer: "bert", image: "registry.example/lab/bert:old", replicas: 1, gpus: 1}
+	lax := l.deployment(w)
+	w.name, w.annotations = "strict", map[string]string{gates.PolicyAnnotation: "strict"}
+	strict := l.deployment(w)
+	w.name, w.gpus, w.annotations = "idle", 0, map[string]string{gates.IdleAnnotation: "15m"}
+	idle := l.deployment(w)
+	_, err := l.Client.RbacV1().Roles(l.ns).Create(t.Context(), &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: "agent"},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"", "apps", "batch"}, Resources: []string{"*"}, Verbs: []string{"*"}}},
+	}, byTest)
+	l.check(err)
+	_, err = l.Client.RbacV1().RoleBindings(l.ns).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "agent"}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "agent"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: l.ns}},
+	}, byTest)
+	l.check(err)
+	config := rest.CopyConfig(l.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: l.ns, Groups: []string{"system:authenticated"}}
+	client, err := kubernetes.NewForConfig(config)
+	l.check(err)
+	l.start(l.engine(gated(l), func(e *deploy.Engine) { e.Client = client }))
+	commit := l.push("bert", runs(1))
+	const lacks = "the role lacks list on nodes in all namespaces"
+	const unchecked = "bert: the driver could not be checked: " + lacks + "; grant that"
+	const remedy = unchecked + ", or annotate lab-layers.dev/driver-policy: strict to hold rollouts without it"
+	if r := l.await(lax, deploy.Healthy, commit).Rollout; r.Remark != remedy {
+		t.Errorf("the remark is %q, want %q", r.Remark, remedy)
+	}
+	l.awaitSays(strict, deploy.Held, unchecked)
+	l.awaitSays(idle, deploy.Held, "waits until idle for 15m; nodes cannot be seen: "+lacks)
+	l.release("refs/heads/feature", map[layers.Name]string{"bert": runs(2)})
+	all, err := l.outlook(client).Touched(t.Context(), deploy.Merge{Repository: labURL, Into: mainRef, Images: map[layers.Name]string{"bert": "bert@" + runs(2)}})
+	if err != nil || len(all) != 3 || all[0].Reason != unchecked || all[0].Verdict != deploy.Refuse || all[1].Verdict != deploy.Unknown || all[1].Reason != remedy {
+		t.Errorf("the outlook is %+v, %v", all, err)
+	}
 }
 
 // heldFor fails until an environment is held for a reason.

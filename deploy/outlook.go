@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -25,6 +24,9 @@ type Outlook struct {
 	Namespaces []string
 	// Times says when a rollout may begin, and Fit whether an image runs on nodes.
 	Times, Fit Gate
+	// Idle says when a workload with annotations rolls that waits until nobody
+	// computes; empty if it does not. nil is never.
+	Idle func(annotations map[string]string) string
 	// Settings are what gates read of annotations; nil is nothing.
 	Settings Settings
 	// Records say where environments stand; nil if there are none at hand.
@@ -98,7 +100,7 @@ func (o *Outlook) touched(ctx context.Context, m Merge) ([]Touched, error) {
 		if len(images) == 0 {
 			continue
 		}
-		t := o.look(ctx, w, a, images, found.nodes)
+		t := o.look(ctx, w, a, images, found)
 		if fault != nil {
 			t.Waits, t.From = "faulty: "+oneLine(fault.Error()), time.Time{}
 		} else if listed, ok := standings[w.Environment]; ok && listed.UID == w.uid {
@@ -136,14 +138,14 @@ func (o *Outlook) images(w *workload, a *adoption, m Merge) Images {
 }
 
 // look says what becomes of a workload that is to get images.
-func (o *Outlook) look(ctx context.Context, w *workload, a *adoption, images Images, nodes []*corev1.Node) Touched {
+func (o *Outlook) look(ctx context.Context, w *workload, a *adoption, images Images, found surveyed) Touched {
 	t := Touched{Environment: w.Environment, Owner: w.owner, Repository: a.repository, GPUs: w.gpus()}
-	eligible := w.eligible(nodes)
+	eligible := w.eligible(found.nodes)
 	for _, container := range images.sorted() {
 		layer := a.layers[container]
 		t.Layers = append(t.Layers, layer)
 		c := w.candidate(container, layer, images[container])
-		c.Barred = others(nodes, eligible)
+		c.Barred, c.Unseen = others(found.nodes, eligible), found.unseen
 		if at := o.Times.Check(ctx, c, eligible); at.Answer == Refuse {
 			t.Waits, t.From = oneLine(at.Reason), at.Until
 		}
@@ -155,6 +157,9 @@ func (o *Outlook) look(ctx context.Context, w *workload, a *adoption, images Ima
 			v.Answer = Unknown // it could not find out
 		}
 		t.judged(v)
+	}
+	if o.Idle != nil {
+		t.Idle = oneLine(o.Idle(w.annotations))
 	}
 	if w.paused {
 		t.Waits, t.From = "the workload is paused", time.Time{}

@@ -26,7 +26,7 @@ func (l *lab) outlook(client kubernetes.Interface) *deploy.Outlook {
 	now := func() time.Time { return noon }
 	return &deploy.Outlook{
 		Client: client, Repositories: map[string]string{"": labURL}, Registry: registry, Namespaces: []string{l.ns},
-		Times: gates.Calendar{Now: now}, Fit: &gates.Driver{Images: l.store, Now: now}, Settings: gates.Settings{}, Records: l.store, Now: now,
+		Times: gates.Calendar{Now: now}, Fit: &gates.Driver{Images: l.store, Now: now}, Settings: gates.Settings{}, Idle: gates.WhenIdle, Records: l.store, Now: now,
 	}
 }
 
@@ -73,8 +73,9 @@ func TestOutlook(t *testing.T) {
 		}
 		return w
 	}
-	l.deployment(in("old", workload{name: "class", replicas: 3, gpus: 4}, gates.WindowAnnotation, "0 2 * * * for 3h"))
-	l.deployment(in("old", workload{name: "lenient", replicas: 1, gpus: 1}, gates.PolicyAnnotation, "warn"))
+	l.deployment(in("old", workload{name: "class", replicas: 3, gpus: 4}, gates.WindowAnnotation, "0 2 * * * for 3h", gates.IdleAnnotation, "15m"))
+	l.deployment(in("old", workload{name: "lenient", replicas: 1, gpus: 1}, gates.PolicyAnnotation, "warn", gates.IdleAnnotation, "30m"))
+	l.deployment(in("old", workload{name: "broken", replicas: 1, gpus: 1}, gates.PolicyAnnotation, "lax"))
 	l.statefulSet(in("new", workload{name: "hub", replicas: 2, gpus: 1}), appsv1.RollingUpdateStatefulSetStrategyType)
 	l.cronJob(in("silent", workload{name: "grader", gpus: 1}))
 	l.deployment(in("", workload{name: "reader", replicas: 5}))
@@ -103,10 +104,13 @@ func TestOutlook(t *testing.T) {
 		})
 	}
 	const closed = "outside its window (0 2 * * * for 3h); opens Tue 2026-03-03 02:00 UTC"
+	const fault = `lab-layers.dev/driver-policy is "lax": take strict, refuse, warn or ignore`
+	const broken = "faulty: " + fault + " | faulty: " + fault + "\n"
 	ask("cronjob/grader [torch] 1\n" +
-		"deployment/class [torch] 12 | " + closed + " | Tue 2026-03-03 02:00 UTC, outside its window (0 2 * * * for 3h)\n" +
+		"deployment/broken [torch] 1 | " + broken +
+		"deployment/class [torch] 12 | " + closed + " | Tue 2026-03-03 02:00 UTC, outside its window (0 2 * * * for 3h), then when idle for 15m\n" +
 		"deployment/exam [torch] 1 | pinned by anna | pinned by anna\n" +
-		"deployment/lenient [torch] 1\n" +
+		"deployment/lenient [torch] 1 | when idle for 30m\n" +
 		"deployment/reader [torch] 0\n" +
 		"statefulset/hub [torch] 2\n")
 	l.release("refs/heads/feature", map[layers.Name]string{"torch": runs(2)})
@@ -114,9 +118,10 @@ func TestOutlook(t *testing.T) {
 	const needs = "torch: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); "
 	const refused = needs + "node outlook-old has 550.54.14; pin cu126 or upgrade"
 	const fits = needs + "node outlook-new will do"
-	ask("deployment/class [torch] 12 | refuse | " + refused + " | " + closed + " | held\n" +
+	ask("deployment/broken [torch] 1 | refuse | " + fault + " | " + broken +
+		"deployment/class [torch] 12 | refuse | " + refused + " | " + closed + " | held\n" +
 		"cronjob/grader [torch] 1 | unknown | " + needs + "node outlook-silent tells no driver; run GPU Feature Discovery or lab-layers node-probe there\n" +
-		"deployment/lenient [torch] 1 | warn | " + refused + "\n" +
+		"deployment/lenient [torch] 1 | warn | " + refused + " | when idle for 30m\n" +
 		"deployment/exam [torch] 1 | allow | " + fits + " | pinned by anna | pinned by anna\n" +
 		"deployment/reader [torch] 0 | allow\n" +
 		"statefulset/hub [torch] 2 | allow | " + fits + "\n")

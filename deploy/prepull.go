@@ -90,7 +90,11 @@ func (l *leader) prePull(ctx context.Context, f *facts) (held Hold, remark strin
 	}
 	nodes := l.hosts(f.workload)
 	if len(nodes) == 0 {
-		return Hold{}, "no image is pulled before: no node is known that its pods may run on", nil
+		why := "no node is known that its pods may run on"
+		if unseen := l.cluster.unseenNodes(); unseen != "" {
+			why = "nodes cannot be seen: " + unseen
+		}
+		return Hold{}, "no image is pulled before: " + why, nil
 	}
 	pods := l.cluster.pullsFor(f.workload.Environment)
 	begun := l.Now()

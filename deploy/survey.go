@@ -15,6 +15,8 @@ import (
 type surveyed struct {
 	workloads []*workload
 	nodes     []*corev1.Node
+	// unseen is why nodes may not be read; empty if they may.
+	unseen string
 }
 
 // survey asks a cluster once for the workloads of some namespaces, none is all,
@@ -41,7 +43,10 @@ func survey(ctx context.Context, client kubernetes.Interface, namespaces []strin
 	for i, list := range lists {
 		objects, err := list()
 		if apierrors.IsForbidden(err) {
-			if i > 0 && forbidden == nil {
+			switch {
+			case i == 0:
+				found.unseen = Problem(err)
+			case forbidden == nil:
 				forbidden = err
 			}
 			continue

@@ -45,6 +45,9 @@ type Touched struct {
 	// From is when it would roll then, in its calendar's zone; zero if a person has
 	// to do something first.
 	From time.Time `json:"from,omitzero"`
+	// Idle is what it waits for then, such as "when idle for 15m"; empty if for
+	// nothing.
+	Idle string `json:"idle,omitempty"`
 }
 
 // Kind is what people know the environment as.
@@ -58,10 +61,14 @@ func (t Touched) Rolls() string {
 	case t.Verdict == Refuse:
 		return "held"
 	case t.Waits == "":
-		return ""
+		return t.Idle
 	}
 	at := t.From.Format("Mon 2006-01-02 15:04 MST")
-	return at + ", " + strings.TrimSuffix(t.Waits, "; opens "+at)
+	text := at + ", " + strings.TrimSuffix(t.Waits, "; opens "+at)
+	if t.Idle != "" {
+		text += ", then " + t.Idle
+	}
+	return text
 }
 
 // gravity orders answers.

@@ -36,7 +36,7 @@ func (f *deployFlags) outlook(store *postgres.Store, registry string, repositori
 	}
 	return &mergeOutlook{store: store, log: log, cluster: &deploy.Outlook{
 		Client: client, Repositories: repositories, Registry: cmp.Or(f.registry, registry), Namespaces: f.namespaces,
-		Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Images: store, Now: time.Now}, Settings: gates.Settings{}, Records: store, Now: time.Now,
+		Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Images: store, Now: time.Now}, Settings: gates.Settings{}, Idle: gates.WhenIdle, Records: store, Now: time.Now,
 	}}, nil
 }
 

@@ -33,8 +33,9 @@ commit would be merged into and use a layer that would change. With --data-dir o
 the nodes, as the gates do before a rollout. In JSON these are the keys "into" and
 "environments": [{"environment": {"namespace", "kind", "name"}, "owner",
 "repository", "layers", "gpus", "verdict": "allow|warn|unknown|refuse", "reason",
-"waits", "from"}], the gravest first; "verdict" is not there while nothing is
-built, "waits" says why it would not roll at once, and "from" when it would.`,
+"waits", "from", "idle"}], the gravest first; "verdict" is not there while nothing
+is built, "waits" says why it would not roll at once, "from" when it would, and
+"idle" that it waits then until nobody computes.`,
 		Example: `  lab-layers plan --explain                    the last commit
   lab-layers plan --from main --to feature/x   a branch, before it is merged
   lab-layers plan --config lab-layers.yaml     with a file that is not committed

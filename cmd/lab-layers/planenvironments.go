@@ -98,7 +98,7 @@ func (f *planCluster) prospect(ctx context.Context, v *view, plan *layers.Plan) 
 			merge.Images[l.Name] = ""
 		}
 	}
-	outlook := &deploy.Outlook{Client: client, Namespaces: f.namespaces, Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Now: time.Now}, Settings: gates.Settings{}, Now: time.Now}
+	outlook := &deploy.Outlook{Client: client, Namespaces: f.namespaces, Times: gates.Calendar{Now: time.Now}, Fit: &gates.Driver{Now: time.Now}, Settings: gates.Settings{}, Idle: gates.WhenIdle, Now: time.Now}
 	if f.repository != "" {
 		outlook.Repositories = map[string]string{f.repository: v.name}
 	}

@@ -76,6 +76,12 @@ func (g *Driver) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.
 		return v
 	}
 	verdict := gpu.Judge(need, wish, fit)
+	if c.Unseen != "" {
+		verdict.Level, verdict.Reason = gpu.Unknown, fmt.Sprintf("the driver could not be checked: %s; grant that", c.Unseen)
+		if policy != "strict" {
+			verdict.Reason += fmt.Sprintf(", or annotate %s: strict to hold rollouts without it", PolicyAnnotation)
+		}
+	}
 	reason := fmt.Sprintf("%s: %s", c.Layer, verdict.Reason)
 	switch {
 	case verdict.Level == gpu.Refuse && policy != "warn":

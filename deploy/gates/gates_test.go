@@ -41,6 +41,12 @@ func candidate(gpus string, annotations ...string) deploy.Candidate {
 	return c
 }
 
+// unseen is a candidate in a cluster whose nodes may not be read.
+func unseen(c deploy.Candidate) deploy.Candidate {
+	c.Unseen = "the role lacks list on nodes"
+	return c
+}
+
 func node(name, driver, cuda, gpus string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
 		"nvidia.com/cuda.driver-version.full": driver, "nvidia.com/cuda.runtime-version.full": cuda, "nvidia.com/gpu.product": "NVIDIA-RTX-A6000",
@@ -101,6 +107,9 @@ func TestDriver(t *testing.T) {
 		{"refused, strictly", candidate("1", PolicyAnnotation, "strict"), mixed, records, deploy.Refuse, refused},
 		{"fits, strictly", candidate("1", PolicyAnnotation, "strict"), fresh, records, deploy.Allow, "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); node gpu-1 will do"},
 		{"records away", candidate("1"), fresh, nil, deploy.Refuse, "cannot read what the image needs: the database is away"},
+		{"nodes unseen", unseen(candidate("1")), nil, records, deploy.Unknown, "resnet50: the driver could not be checked: the role lacks list on nodes; grant that, or annotate lab-layers.dev/driver-policy: strict to hold rollouts without it"},
+		{"nodes unseen, strictly", unseen(candidate("1", PolicyAnnotation, "strict")), nil, records, deploy.Refuse, "resnet50: the driver could not be checked: the role lacks list on nodes; grant that"},
+		{"nodes unseen, without GPU", unseen(candidate("")), nil, records, deploy.Allow, ""},
 		{"too little memory", candidate("1", MemoryAnnotation, "80Gi"), fresh, records, deploy.Refuse, "resnet50: asks for 81920 MiB of GPU memory; node gpu-1 has 49140 MiB; ask for less, or keep it off by node affinity"},
 		{"too old", candidate("1", CapabilityAnnotation, "9.0"), fresh, records, deploy.Refuse, "resnet50: asks for compute capability ≥ 9.0; node gpu-1 has GPUs of 8.6; keep it off by node affinity"},
 		{"kept off for its memory", barred(candidate("1", MemoryAnnotation, "80Gi")), mixed[2:], records, deploy.Refuse, short},

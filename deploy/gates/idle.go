@@ -41,6 +41,9 @@ func (g Idle) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node) dep
 		return refuse("%v", err)
 	}
 	found := w.look(c.Running, now)
+	if c.Unseen != "" {
+		found = w.unknown("nodes cannot be seen: " + c.Unseen)
+	}
 	switch {
 	case found.why == "" && found.remark == "":
 		return deploy.Verdict{Answer: deploy.Allow}
@@ -101,6 +104,21 @@ func waitOf(annotations map[string]string) (w wait, err error) {
 	return w, nil
 }
 
+// WhenIdle says in words when a workload with annotations rolls that waits until
+// nobody computes; empty if it does not.
+func WhenIdle(annotations map[string]string) string {
+	w, err := waitOf(annotations)
+	switch {
+	case err != nil || w.long == 0:
+		return ""
+	case w.window:
+		return fmt.Sprintf("when idle for %s, as its window closes at the latest", short(w.long))
+	case w.most > 0:
+		return fmt.Sprintf("when idle for %s, after %s at the latest", short(w.long), short(w.most))
+	}
+	return fmt.Sprintf("when idle for %s", short(w.long))
+}
+
 // latest is when it rolls whatever the nodes do; zero is never.
 func (w wait) latest(c deploy.Candidate, now time.Time) (time.Time, error) {
 	switch {
@@ -149,14 +167,18 @@ func (w wait) look(nodes []*corev1.Node, now time.Time) (f found) {
 			f.why, f.until = fmt.Sprintf("node %s idle since %s", n.Name, a.IdleSince.UTC().Format("15:04 MST")), ready
 		}
 	}
-	switch {
-	case unknown == "" || f.why != "":
-	case w.rolls:
-		f.remark = "whether it is idle is not known: " + unknown
-	default:
-		f.why = unknown
+	if unknown == "" || f.why != "" {
+		return f
 	}
-	return f
+	return w.unknown(unknown)
+}
+
+// unknown is what is found where it is not told whether a node is idle.
+func (w wait) unknown(why string) found {
+	if w.rolls {
+		return found{remark: "whether it is idle is not known: " + why}
+	}
+	return found{why: why}
 }
 
 // short is a time without the parts that are nothing: 15m, not 15m0s.

@@ -60,4 +60,25 @@ func TestIdle(t *testing.T) {
 			t.Errorf("%s: %s: %s, until %s", test.name, v.Answer, v.Reason, v.Until)
 		}
 	}
+	for policy, want := range map[string]deploy.Verdict{
+		"wait": {Answer: deploy.Refuse, Reason: waits + "nodes cannot be seen: the role lacks list on nodes"},
+		"roll": {Answer: deploy.Unknown, Reason: "whether it is idle is not known: nodes cannot be seen: the role lacks list on nodes"},
+	} {
+		if v := (Idle{at(noon)}).Check(t.Context(), unseen(candidate("1", IdleAnnotation, "15m", IdleUnknownAnnotation, policy)), nil); v != want {
+			t.Errorf("%s where nodes are unseen: %+v", policy, v)
+		}
+	}
+}
+
+func TestWhenIdle(t *testing.T) {
+	for want, annotations := range map[string]map[string]string{
+		"":                  {IdleLatestAnnotation: "48h"},
+		"when idle for 15m": {IdleAnnotation: "15m"},
+		"when idle for 1h30m0s, after 48h at the latest":       {IdleAnnotation: "90m", IdleLatestAnnotation: "48h"},
+		"when idle for 1h, as its window closes at the latest": {IdleAnnotation: "1h", IdleLatestAnnotation: "window", WindowAnnotation: "0 2 * * * for 3h"},
+	} {
+		if got := WhenIdle(annotations); got != want {
+			t.Errorf("%v: %q, want %q", annotations, got, want)
+		}
+	}
 }
