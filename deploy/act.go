@@ -97,10 +97,17 @@ func (f facts) deadlineIn() time.Duration {
 
 // advance records where the last rollout stands, if that is news.
 func (l *leader) advance(ctx context.Context, f *facts, to State, reason string) error {
-	if f.last.State == to && f.last.Reason == reason {
+	return l.advanceBy(ctx, f, to, reason, "")
+}
+
+// advanceBy records which gate holds it, too.
+func (l *leader) advanceBy(ctx context.Context, f *facts, to State, reason, gate string) error {
+	r := *f.last
+	if r.State == to && r.Reason == reason && r.Gate == gate {
 		return nil
 	}
-	now, err := l.Store.Advance(ctx, *f.last, to, reason)
+	r.Gate = gate
+	now, err := l.Store.Advance(ctx, r, to, reason)
 	if err != nil {
 		l.Log.Warn("cannot record how a rollout goes", "environment", f.workload.Environment, "error", err)
 		return err
@@ -125,7 +132,7 @@ func (l *leader) advance(ctx context.Context, f *facts, to State, reason string)
 // news.
 func (l *leader) hold(ctx context.Context, f *facts, by Hold) error {
 	was := *f.last
-	if err := l.advance(ctx, f, Held, by.Reason); err != nil {
+	if err := l.advanceBy(ctx, f, Held, by.Reason, by.passable()); err != nil {
 		return err
 	}
 	now := *f.last
@@ -155,7 +162,7 @@ func (l *leader) refused(ctx context.Context, f *facts, err error) error {
 		if f.last.Reason != problem {
 			l.Log.Warn("the API server refuses a rollout for now", "environment", f.workload.Environment, "problem", problem)
 		}
-		if err := l.advance(ctx, f, f.last.State, problem); err != nil {
+		if err := l.advanceBy(ctx, f, f.last.State, problem, f.last.Gate); err != nil {
 			return err
 		}
 		if err := l.observe(ctx, f.standing("")); err != nil {

@@ -12,9 +12,10 @@ import (
 )
 
 // admit says what keeps a rollout from beginning now; the zero Hold if it may. What a
-// person pinned, or had resumed, waits for its turn alone.
+// person pinned waits for its turn alone, and what one had resumed goes past the gates
+// that held it then.
 func (l *leader) admit(ctx context.Context, f *facts) (Hold, error) {
-	if !f.last.Pinned && !f.resumed {
+	if !f.last.Pinned {
 		held, remarks := l.gates(ctx, f, l.Gates)
 		if held.Reason != "" {
 			l.letOthers(f, held.Until)
@@ -40,15 +41,14 @@ func (l *leader) admit(ctx context.Context, f *facts) (Hold, error) {
 			more = append(more, remark)
 		}
 		remarks = append(remarks, more...)
+		for _, p := range f.last.Passed {
+			remarks = append(remarks, "resumed while held: "+p.Reason)
+		}
 		if held, more = l.gates(ctx, f, l.Last); held.Reason != "" {
 			l.letOthers(f, held.Until)
 			return held, nil
 		}
 		if err := l.remark(ctx, f, append(remarks, more...)...); err != nil {
-			return Hold{}, err
-		}
-	} else if f.resumed && f.last.State == Held && f.last.Remark == "" {
-		if err := l.remark(ctx, f, "resumed while held: "+f.last.Reason); err != nil {
 			return Hold{}, err
 		}
 	}
@@ -120,6 +120,9 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, 
 	barred := others(all, nodes)
 	running := l.cluster.running(f.workload.Environment)
 	for _, gate := range gates {
+		if f.last.passes(gate.Name()) {
+			continue
+		}
 		for _, i := range f.last.Images {
 			c := f.workload.candidate(i.Container, i.Layer, i.To)
 			c.Barred, c.Running, c.Unseen, c.Queued = barred, running, l.cluster.unseenNodes(), f.last.Queued

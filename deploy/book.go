@@ -69,7 +69,17 @@ func (b *book) refresh(ctx context.Context, store Store) error {
 	if err != nil {
 		return err
 	}
+	passed, err := store.Passed(ctx)
+	if err != nil {
+		return err
+	}
 	b.mu.Lock()
+	for e, r := range b.last {
+		if now := passed[r.ID]; len(now) > len(r.Passed) {
+			r.Passed = now
+			b.last[e] = r
+		}
+	}
 	b.pins = map[Environment]Pin{}
 	for _, p := range pins {
 		b.pins[p.Environment] = p
@@ -203,6 +213,9 @@ func (b *book) entry(e Environment) (found entry) {
 func (b *book) setLast(r Rollout) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if was := b.last[r.Environment]; was.ID == r.ID && len(was.Passed) > len(r.Passed) {
+		r.Passed = was.Passed // read meanwhile
+	}
 	b.last[r.Environment] = r
 }
 

@@ -76,7 +76,7 @@ func (c *canaries) is(e Environment) bool {
 // waitsForCanary says why an environment has to wait for another one to get the
 // release first; the zero Hold if it has not.
 func (l *leader) waitsForCanary(ctx context.Context, f *facts) (Hold, error) {
-	if !l.Canary || f.adoption.canary == "false" {
+	if !l.Canary || f.adoption.canary == "false" || f.last.passes(holdCanary) {
 		return Hold{}, nil
 	}
 	m, err := l.member(ctx, f.workload.Environment)

@@ -56,7 +56,7 @@ func TestDriverGate(t *testing.T) {
 	e := l.deployment(workload{name: "resnet50", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1})
 	without := l.deployment(workload{name: "reader", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1})
 	lenient := l.deployment(workload{name: "lenient", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1, annotations: map[string]string{gates.PolicyAnnotation: "warn"}})
-	insisted := l.deployment(workload{name: "insisted", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1})
+	insisted := l.deployment(workload{name: "insisted", layer: "resnet50", image: "registry.example/lab/resnet50:old", replicas: 1, gpus: 1, annotations: map[string]string{gates.FreezeAnnotation: "0 * * * * for 1h"}})
 	l.start(l.engine(gated(l)))
 	commit := l.push("resnet50", runs(1))
 	held := l.await(e, deploy.Held, "")
@@ -64,10 +64,13 @@ func TestDriverGate(t *testing.T) {
 	if held.Reason != want || held.Rollout.Remark != "" {
 		t.Errorf("%s, remark %q\nwant %s", held.Reason, held.Rollout.Remark, want)
 	}
-	l.await(insisted, deploy.Held, "")
-	_, err := l.store.Resume(t.Context(), insisted)
-	l.check(err)
-	for e, remark := range map[deploy.Environment]string{lenient: want, insisted: "resumed while held: " + want} {
+	const frozen = "frozen (0 * * * * for 1h); it does not open within 400 days"
+	for _, reason := range []string{frozen, want} { // one gate after the other
+		l.awaitSays(insisted, deploy.Held, reason)
+		_, err := l.store.Resume(t.Context(), insisted)
+		l.check(err)
+	}
+	for e, remark := range map[deploy.Environment]string{lenient: want, insisted: "resumed while held: " + frozen + "; resumed while held: " + want} {
 		if r := l.await(e, deploy.Healthy, commit).Rollout; r.Remark != remark {
 			t.Errorf("%s: %q, want %q", e, r.Remark, remark)
 		}
@@ -78,11 +81,14 @@ func TestDriverGate(t *testing.T) {
 	if got := l.image(e); got != "registry.example/lab/resnet50:old" {
 		t.Errorf("it has %s", got)
 	}
-	_, err = l.Client.CoreV1().Nodes().Patch(t.Context(), "gated-gpu", types.MergePatchType, []byte(`{"metadata":{"labels":{
+	_, err := l.Client.CoreV1().Nodes().Patch(t.Context(), "gated-gpu", types.MergePatchType, []byte(`{"metadata":{"labels":{
 		"nvidia.com/cuda.driver-version.full":"580.95.05","nvidia.com/cuda.driver-version.major":"580","nvidia.com/cuda.driver-version.minor":"95","nvidia.com/cuda.driver-version.revision":"05",
 		"nvidia.com/cuda.runtime-version.full":"13.0","nvidia.com/cuda.runtime-version.major":"13","nvidia.com/cuda.runtime-version.minor":"0"}}}`), metav1.PatchOptions{})
 	l.check(err)
 	l.await(e, deploy.Healthy, commit)
+	// The next release has the gates asked anew.
+	l.push("resnet50", runs(2))
+	l.awaitSays(insisted, deploy.Held, frozen)
 }
 
 // TestUnseenNodes rolls without the right to list nodes, and says everywhere that

@@ -45,6 +45,14 @@ func (h Hold) remedy(e Environment) string {
 	return "mend that, or go past it: lab-layers resume " + e.String()
 }
 
+// passable is the gate, if a person can have a rollout pass it.
+func (h Hold) passable() string {
+	if h.Gate == holdTurn || h.Gate == holdPaused {
+		return ""
+	}
+	return h.Gate
+}
+
 // holds are what was told of rollouts that are held, so that each is told once,
 // however often its reason gets other words.
 type holds struct {

@@ -85,7 +85,7 @@ const unseen = time.Minute
 // the latest. Remark is why not all nodes have them where it goes on all the same.
 func (l *leader) prePull(ctx context.Context, f *facts) (held Hold, remark string, err error) {
 	want := f.adoption.pull
-	if want.parallel == 0 {
+	if want.parallel == 0 || f.last.passes(holdPull) {
 		return Hold{}, "", nil
 	}
 	nodes := l.hosts(f.workload)

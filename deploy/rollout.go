@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
@@ -49,6 +50,10 @@ type Rollout struct {
 	State  State   `json:"state"`
 	// Reason is why it stands so, in one line.
 	Reason string `json:"reason,omitempty"`
+	// Gate is the name of the gate that holds it, if a person can have it pass.
+	Gate string `json:"gate,omitempty"`
+	// Passed are the gates that a person had it pass.
+	Passed []Pass `json:"passed,omitempty"`
 	// Remark is what gates warned of, or could not know, as they let it begin; in
 	// one line.
 	Remark string `json:"remark,omitempty"`
@@ -70,6 +75,17 @@ type Image struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 	Good string `json:"good"`
+}
+
+// Pass is a gate that a person had a rollout pass, and why it held it.
+type Pass struct {
+	Gate   string `json:"gate"`
+	Reason string `json:"reason"`
+}
+
+// passes reports whether a person had it pass a gate.
+func (r Rollout) passes(gate string) bool {
+	return slices.ContainsFunc(r.Passed, func(p Pass) bool { return p.Gate == gate })
 }
 
 // goal are the images by container, by one of three choices.
@@ -139,6 +155,14 @@ type Pin struct {
 	Images Images    `json:"images"`
 	By     string    `json:"by"`
 	Since  time.Time `json:"since"`
+}
+
+// Resumption is what it did that a person resumed an environment.
+type Resumption struct {
+	// Pinned is since when it was pinned; zero if it was not.
+	Pinned time.Time
+	// Passed is the gate that its rollout goes past; nil if none held it.
+	Passed *Pass
 }
 
 // Standing is where an environment stands.

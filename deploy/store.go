@@ -34,13 +34,15 @@ type Store interface {
 	Standings(ctx context.Context) ([]Standing, error)
 	// Resumed returns the environments that a person wants to go on.
 	Resumed(ctx context.Context) ([]Environment, error)
+	// Passed returns what gates a person had rollouts pass that have not ended.
+	Passed(ctx context.Context) (map[int64][]Pass, error)
 	// Rollouts returns the last rollout of each environment.
 	Rollouts(ctx context.Context) ([]Rollout, error)
 	// Begin records a rollout, and that one which has not ended is superseded by
 	// it. The environment's wish to be resumed is fulfilled.
 	Begin(ctx context.Context, r Rollout) (Rollout, error)
 	// Advance records that a rollout goes from the state it is in to another,
-	// or has another reason or remark. The error is ErrMoved if it is in another
+	// or has another reason, gate or remark. The error is ErrMoved if it is in another
 	// state.
 	Advance(ctx context.Context, r Rollout, to State, reason string) (Rollout, error)
 	// Holdings returns the images that nodes were seen to have within some time, and

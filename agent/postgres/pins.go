@@ -48,11 +48,12 @@ func (s *Store) Pin(ctx context.Context, pins ...deploy.Pin) error {
 	return nil
 }
 
-// Resume takes the pin off an environment, and has what is held there go on:
-// images that failed are tried again, and what was set by hand is overwritten.
-// since is when it was pinned; nil if it was not.
-func (s *Store) Resume(ctx context.Context, e deploy.Environment) (since *time.Time, err error) {
+// Resume takes the pin off an environment. If there is none, its rollout goes past
+// the gate that holds it; and if none does, images that failed are tried again, and
+// what was set by hand is overwritten.
+func (s *Store) Resume(ctx context.Context, e deploy.Environment) (done deploy.Resumption, err error) {
 	err = s.transact(ctx, repeatable, func(tx pgx.Tx) error {
+		done = deploy.Resumption{}
 		rows, err := tx.Query(ctx, "delete from pins where environment in ("+environmentID+") returning since", e.Namespace, e.Kind, e.Name)
 		if err != nil {
 			return err
@@ -62,18 +63,55 @@ func (s *Store) Resume(ctx context.Context, e deploy.Environment) (since *time.T
 			return err
 		}
 		if len(taken) > 0 {
-			since = &taken[0]
-		}
-		if _, err = tx.Exec(ctx, "update environments set resumed = true where id in ("+environmentID+")", e.Namespace, e.Kind, e.Name); err != nil {
+			done.Pinned = taken[0]
+		} else if done.Passed, err = pass(ctx, tx, e); err != nil {
 			return err
+		}
+		if done.Passed == nil {
+			if _, err = tx.Exec(ctx, "update environments set resumed = true where id in ("+environmentID+")", e.Namespace, e.Kind, e.Name); err != nil {
+				return err
+			}
 		}
 		_, err = tx.Exec(ctx, "select pg_notify($1, '')", s.releaseChannel())
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("resume %s: %w", e, err)
+		return deploy.Resumption{}, fmt.Errorf("resume %s: %w", e, err)
 	}
-	return since, nil
+	return done, nil
+}
+
+// pass has an environment's rollout pass the gate that holds it; nil if none does.
+func pass(ctx context.Context, tx pgx.Tx, e deploy.Environment) (*deploy.Pass, error) {
+	rows, err := tx.Query(ctx, `update rollouts set passed = case
+				when passed @> jsonb_build_array(jsonb_build_object('gate', gate)) then passed
+				else passed || jsonb_build_object('gate', gate, 'reason', reason) end
+		where environment in (`+environmentID+`) and state = 'held' and gate <> '' returning gate, reason`, e.Namespace, e.Kind, e.Name)
+	if err != nil {
+		return nil, err
+	}
+	passed, err := pgx.CollectRows(rows, pgx.RowToStructByPos[deploy.Pass])
+	if err != nil || len(passed) == 0 {
+		return nil, err
+	}
+	return &passed[0], nil
+}
+
+// Passed returns what gates a person had rollouts pass that have not ended.
+func (s *Store) Passed(ctx context.Context) (map[int64][]deploy.Pass, error) {
+	type one struct {
+		ID     int64
+		Passed []deploy.Pass
+	}
+	all, err := read(ctx, s, pgx.RowToStructByPos[one], "select id, passed from rollouts where finished is null and passed <> '[]'")
+	if err != nil {
+		return nil, fmt.Errorf("gates that rollouts pass: %w", err)
+	}
+	passed := map[int64][]deploy.Pass{}
+	for _, r := range all {
+		passed[r.ID] = r.Passed
+	}
+	return passed, nil
 }
 
 // Resumed returns the environments that a person wants to go on.

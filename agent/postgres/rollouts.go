@@ -14,7 +14,7 @@ import (
 // rolloutColumns is what [scanRollout] reads, of rollouts r, environments e and
 // repositories g.
 const rolloutColumns = `r.id, e.namespace, e.kind, e.name, r.uid, g.url, r.ref, coalesce(r.commit, ''), coalesce(r.run, 0),
-	r.pinned, r.images, r.state, r.reason, r.remark, r.released, r.queued, r.started, r.finished`
+	r.pinned, r.images, r.state, r.reason, r.gate, r.passed, r.remark, r.released, r.queued, r.started, r.finished`
 
 func scanRollout(row pgx.CollectableRow) (r deploy.Rollout, err error) {
 	places, done := rolloutPlaces(&r)
@@ -29,7 +29,7 @@ func rolloutPlaces(r *deploy.Rollout) (places []any, done func()) {
 	var ref string
 	var released, started, finished *time.Time
 	places = []any{&r.ID, &r.Environment.Namespace, &r.Environment.Kind, &r.Environment.Name, &r.UID, &r.Repository, &ref, &r.Commit, &r.Run,
-		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Remark, &released, &r.Queued, &started, &finished}
+		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Gate, &r.Passed, &r.Remark, &released, &r.Queued, &started, &finished}
 	return places, func() {
 		r.Ref, r.Released, r.Started, r.Finished = decodeRef(ref), orZero(released), orZero(started), orZero(finished)
 	}
@@ -98,17 +98,17 @@ func overtaken(by deploy.Rollout) string {
 }
 
 // Advance records that a rollout goes from the state that it is in to another,
-// or has another reason or remark. The error wraps [deploy.ErrMoved] if it is in another
+// or has another reason, gate or remark. The error wraps [deploy.ErrMoved] if it is in another
 // state.
 func (s *Store) Advance(ctx context.Context, r deploy.Rollout, to deploy.State, reason string) (deploy.Rollout, error) {
 	reason, r.Remark = cut(reason, maxShort), cut(r.Remark, maxShort)
 	err := again(ctx, repeatable, func() error {
 		var started, finished *time.Time
-		err := s.pool.QueryRow(ctx, `update rollouts set state = $3, reason = $4, remark = $6,
+		err := s.pool.QueryRow(ctx, `update rollouts set state = $3, reason = $4, remark = $6, gate = $7,
 				started = coalesce(started, case when $3 not in ('pending', 'held', 'superseded') then now() end),
 				finished = case when $5 then now() end
 			where id = $1 and (state = $2 or state = $3) and (finished is null or state = $3) returning started, finished`,
-			r.ID, r.State, to, reason, to.Final(), r.Remark).Scan(&started, &finished)
+			r.ID, r.State, to, reason, to.Final(), r.Remark, r.Gate).Scan(&started, &finished)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return deploy.ErrMoved
 		}

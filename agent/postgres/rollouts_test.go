@@ -157,8 +157,8 @@ func TestPins(t *testing.T) {
 	if got := uses(e, false); len(got) != 4 {
 		t.Errorf("clean-up knows of %v", got)
 	}
-	if since, err := s.Resume(t.Context(), unet); err != nil || since == nil {
-		t.Errorf("resume: %v, %v", since, err)
+	if done, err := s.Resume(t.Context(), unet); err != nil || done.Pinned.IsZero() || done.Passed != nil {
+		t.Errorf("resume: %v, %v", done, err)
 	}
 	if resumed := must[[]deploy.Environment](t)(s.Resumed(t.Context())); len(resumed) != 1 || resumed[0] != unet {
 		t.Errorf("to be resumed are %v", resumed)
@@ -167,8 +167,32 @@ func TestPins(t *testing.T) {
 	if resumed := must[[]deploy.Environment](t)(s.Resumed(t.Context())); len(resumed) != 0 {
 		t.Errorf("to be resumed are still %v", resumed)
 	}
-	if since, err := s.Resume(t.Context(), unet); err != nil || since != nil {
-		t.Errorf("resume again: %v, %v", since, err)
+	if done, err := s.Resume(t.Context(), unet); err != nil || done != (deploy.Resumption{}) {
+		t.Errorf("resume again: %v, %v", done, err)
+	}
+	// What is held passes the gate that holds it, and no other.
+	held := must[deploy.Rollout](t)(s.Begin(t.Context(), rolls("before", "held")))
+	hold := func(gate, reason string) {
+		held.Gate = gate
+		held = must[deploy.Rollout](t)(s.Advance(t.Context(), held, deploy.Held, reason))
+	}
+	hold("calendar", "frozen")
+	for range 2 {
+		if done, err := s.Resume(t.Context(), unet); err != nil || done.Passed == nil || *done.Passed != (deploy.Pass{Gate: "calendar", Reason: "frozen"}) {
+			t.Errorf("resume of a hold: %+v, %v", done.Passed, err)
+		}
+	}
+	hold("driver", "too old")
+	want := []deploy.Pass{{Gate: "calendar", Reason: "frozen"}}
+	if got := must[map[int64][]deploy.Pass](t)(s.Passed(t.Context())); len(got) != 1 || !slices.Equal(got[held.ID], want) {
+		t.Errorf("passed are %v", got)
+	}
+	if last := must[[]deploy.Rollout](t)(s.Rollouts(t.Context())); last[0].Gate != "driver" || !slices.Equal(last[0].Passed, want) {
+		t.Errorf("the last rollout is %+v", last[0])
+	}
+	hold("", "paused")
+	if done, err := s.Resume(t.Context(), unet); err != nil || done != (deploy.Resumption{}) {
+		t.Errorf("resume of what no gate holds: %v, %v", done, err)
 	}
 	if err := s.Gone(t.Context(), unet, "deleted"); err != nil {
 		t.Fatal(err)

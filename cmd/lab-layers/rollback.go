@@ -138,9 +138,10 @@ func newResume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume ENVIRONMENT…",
 		Short: "Let environments follow releases again",
-		Long: `resume takes the pin off environments, NAMESPACE/KIND/NAME or NAMESPACE/NAME. Images
-that failed there are tried once more, an image that somebody set by hand is
-replaced, and a rollout that is held goes on at once, past windows, gates and tests.`,
+		Long: `resume takes the pin off environments, NAMESPACE/KIND/NAME or NAMESPACE/NAME. A rollout that is held goes past the gate
+that holds it: that one alone, for this release. Where a later gate holds it, it is
+held again, for that one's reason. Otherwise images that failed are tried once more,
+and an image that somebody set by hand is replaced.`,
 		Example: `  lab-layers resume vision/resnet50`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -154,21 +155,30 @@ replaced, and a rollout that is held goes on at once, past windows, gates and te
 				return err
 			}
 			for _, e := range listed {
-				since, err := store.Resume(cmd.Context(), e.Environment)
+				done, err := store.Resume(cmd.Context(), e.Environment)
 				if err != nil {
 					return err
 				}
-				if since == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s goes on\n", e.Environment)
-				} else {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s follows %s again; it was pinned since %s\n", e.Environment, e.Track, since.Format(time.DateTime))
-				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", e.Environment, resumed(e, done))
 			}
 			return nil
 		},
 	}
 	flags.add(cmd)
 	return cmd
+}
+
+// resumed says what becomes of an environment that was resumed.
+func resumed(e deploy.Listed, done deploy.Resumption) string {
+	switch {
+	case !done.Pinned.IsZero():
+		return fmt.Sprintf("follows %s again; it was pinned since %s", e.Track, done.Pinned.Format(time.DateTime))
+	case done.Passed != nil:
+		return fmt.Sprintf("goes past its %s gate: %s", done.Passed.Gate, oneLine(done.Passed.Reason))
+	case e.State == deploy.Held, e.State == deploy.Faulty:
+		return fmt.Sprintf("is %s by what resume does not go past: %s", e.State, oneLine(e.Reason))
+	}
+	return "goes on"
 }
 
 // environmentsNamed finds environments; no names are all.
