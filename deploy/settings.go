@@ -21,13 +21,13 @@ type Settings interface {
 	Faults(annotations map[string]string, template *corev1.PodTemplateSpec, containers []string) []string
 }
 
-// keys are the annotations that are read here, and written those that are written.
+// keys are the annotations that are read here, and ours those that are written.
 var (
 	keys = []string{
 		LayerAnnotation, TrackAnnotation, RepositoryAnnotation, DriftAnnotation, CanaryAnnotation, DeadlineAnnotation,
 		PullAnnotation, PullTimeoutAnnotation, PullPolicyAnnotation,
 	}
-	written = []string{commitAnnotation, digestAnnotation, runAnnotation, rolledAtAnnotation, strategyAnnotation}
+	ours = []string{commitAnnotation, digestAnnotation, runAnnotation, rolledAtAnnotation, strategyAnnotation}
 )
 
 // maxUnread bounds the annotations that are named since nothing reads them.
@@ -48,7 +48,7 @@ func (w *workload) settingFaults(a *adoption, settings Settings) (faults []strin
 	}
 	unread, unlike := 0, false
 	for _, key := range slices.Sorted(maps.Keys(w.annotations)) {
-		if !strings.HasPrefix(key, prefix) || slices.Contains(written, key) || slices.Contains(v.keys, key) {
+		if !strings.HasPrefix(key, prefix) || slices.Contains(ours, key) || slices.Contains(v.keys, key) {
 			continue
 		}
 		fault, listed := v.fault(key)

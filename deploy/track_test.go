@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/lab-layers/lab-layers/layers"
@@ -39,14 +40,34 @@ func TestTrack(t *testing.T) {
 }
 
 func TestPick(t *testing.T) {
-	all := []Environment{{"vision", Deployment, "unet"}, {"vision", CronJob, "unet"}, {"nlp", StatefulSet, "bert"}}
+	all := []Environment{
+		{"vision", Deployment, "unet"}, {"vision", CronJob, "unet"}, {"nlp", StatefulSet, "bert"},
+		{"class", Deployment, "gpt-emmy"}, {"class", Deployment, "gpt-ada"}, {"other", Deployment, "gpt-kurt"},
+	}
 	for text, want := range map[string]string{
 		"nlp/bert": "nlp/statefulset/bert", "nlp/sts/bert": "nlp/statefulset/bert", "vision/Deployment/unet": "vision/deployment/unet",
-		"vision/unet": "", "nlp/deploy/bert": "", "bert": "", "a/b/c/d": "", "nlp/pod/bert": "",
+		"class/gpt-*": "class/deployment/gpt-ada class/deployment/gpt-emmy", "class/deploy/gpt-e*": "class/deployment/gpt-emmy", "vision/unet*": "vision/cronjob/unet vision/deployment/unet",
 	} {
-		e, err := Pick(text, all)
-		if (err == nil) != (want != "") || err == nil && e.String() != want {
-			t.Errorf("%s is %s, %v, want %q", text, e, err, want)
+		if picked, err := PickAll(text, all); err != nil || written(picked, " ") != want {
+			t.Errorf("%s is %s, %v, want %q", text, picked, err, want)
+		}
+	}
+	if e, err := Pick("nlp/be*", all); err != nil || e != all[2] {
+		t.Errorf("one is %s, %v", e, err)
+	}
+	if e, err := Pick("class/*", all); err == nil || !strings.Contains(err.Error(), "class/deployment/gpt-ada, class/deployment/gpt-emmy: name one") {
+		t.Errorf("one of several is %s, %v", e, err)
+	}
+	for text, want := range map[string]string{
+		"vision/unet":     "vision/unet could be vision/cronjob/unet or vision/deployment/unet: name one",
+		"nlp/deploy/bert": `there is no environment nlp/deploy/bert; "lab-layers environments" lists them`,
+		"bert":            "NAMESPACE/KIND/NAME", "a/b/c/d": "NAMESPACE/KIND/NAME", "nlp/pod/bert": "is no kind of workload",
+		"nlp/brt":   "there is no environment nlp/brt; did you mean nlp/bert?",
+		"class/gpt": "there is no environment class/gpt; if it is of students, theirs are class/deployment/gpt-ada, class/deployment/gpt-emmy: name one, or all by 'class/gpt-*'",
+		"class/b*":  `there is no environment class/b*; "lab-layers environments" lists them`,
+	} {
+		if picked, err := PickAll(text, all); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is %s, %v, want %q", text, picked, err, want)
 		}
 	}
 }

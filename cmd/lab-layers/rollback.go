@@ -25,8 +25,10 @@ to the last healthy images before those that it has, or out of a rollout that ha
 not ended well to what was there before. With --snapshot it is the images of a
 commit; without an environment then all that run layers of that commit's
 repository and that the commit has images for. A pinned environment follows no
-release until it is resumed.`,
+release until it is resumed. With a * at the end of a name these are all whose names
+begin so, such as those of the students of a LabEnvironment.`,
 		Example: `  lab-layers rollback vision/deployment/resnet50
+  lab-layers rollback 'vision/resnet50-*'      those of a LabEnvironment's students
   lab-layers rollback vision/resnet50 --snapshot 2d6a1f0c9b1e
   lab-layers rollback --snapshot 2d6a1f0c9b1e`,
 		Args: cobra.MaximumNArgs(1),
@@ -46,11 +48,16 @@ release until it is resumed.`,
 			if err != nil {
 				return err
 			}
-			b := rollback{store: store, out: cmd.OutOrStdout()}
+			b := rollback{store: store, out: cmd.OutOrStdout(), faulty: map[deploy.Environment]string{}}
+			for _, e := range listed {
+				if e.State == deploy.Faulty {
+					b.faulty[e.Environment] = oneLine(e.Reason)
+				}
+			}
 			if snapshot != "" {
 				err = b.toSnapshot(cmd.Context(), listed, snapshot, len(args) > 0)
 			} else {
-				err = b.back(cmd.Context(), listed[0])
+				err = b.back(cmd.Context(), listed)
 			}
 			if errors.As(err, new(postgres.Refusal)) {
 				return inputError{err}
@@ -67,21 +74,35 @@ release until it is resumed.`,
 type rollback struct {
 	store *postgres.Store
 	out   io.Writer
+	// faulty are the environments that cannot be rolled, and why.
+	faulty map[deploy.Environment]string
 }
 
 // maxRollouts bounds how far a rollback looks back.
 const maxRollouts = 1000
 
-func (b rollback) back(ctx context.Context, e deploy.Listed) error {
-	rollouts, err := b.store.RolloutsOf(ctx, e.Environment, maxRollouts)
-	if err != nil {
-		return err
+// back pins environments to what they had before, all that had something.
+func (b rollback) back(ctx context.Context, listed []deploy.Listed) error {
+	var pins []deploy.Pin
+	var none []deploy.Environment
+	for _, e := range listed {
+		rollouts, err := b.store.RolloutsOf(ctx, e.Environment, maxRollouts)
+		if err != nil {
+			return err
+		}
+		if pin := deploy.Before(rollouts); pin != nil {
+			pins = append(pins, *pin)
+		} else {
+			none = append(none, e.Environment)
+		}
 	}
-	pin := deploy.Before(rollouts)
-	if pin == nil {
-		return inputf("%s has no other images that it was healthy with", e.Environment)
+	if len(pins) == 0 {
+		return inputf("%s has no other images that it was healthy with", none[0])
 	}
-	return b.pin(ctx, *pin)
+	for _, e := range none {
+		fmt.Fprintf(b.out, "%s stays as it is: it has no other images that it was healthy with\n", e)
+	}
+	return b.pin(ctx, pins...)
 }
 
 func (b rollback) toSnapshot(ctx context.Context, listed []deploy.Listed, commit string, named bool) error {
@@ -129,6 +150,9 @@ func (b rollback) pin(ctx context.Context, pins ...deploy.Pin) error {
 			at = "commit " + p.Commit.Short()
 		}
 		fmt.Fprintf(b.out, "%s is pinned to %s; \"lab-layers resume %s\" lets it follow releases again\n", p.Environment, at, p.Environment)
+		if why, ok := b.faulty[p.Environment]; ok {
+			fmt.Fprintf(b.out, "%s is faulty, and gets that once it is mended: %s\n", p.Environment, why)
+		}
 	}
 	return nil
 }
@@ -142,8 +166,9 @@ func newResume() *cobra.Command {
 that holds it: that one alone, for this release. Where a later gate holds it, it is
 held again, for that one's reason. Otherwise images that failed are tried once more,
 and an image that somebody set by hand is replaced.`,
-		Example: `  lab-layers resume vision/resnet50`,
-		Args:    cobra.MinimumNArgs(1),
+		Example: `  lab-layers resume vision/resnet50
+  lab-layers resume 'vision/resnet50-*'        those of a LabEnvironment's students`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, closeStore, err := flags.open(cmd.Context())
 			if err != nil {
@@ -181,7 +206,7 @@ func resumed(e deploy.Listed, done deploy.Resumption) string {
 	return "goes on"
 }
 
-// environmentsNamed finds environments; no names are all.
+// environmentsNamed finds environments as [deploy.PickAll] does; no names are all.
 func environmentsNamed(ctx context.Context, store *postgres.Store, names ...string) ([]deploy.Listed, error) {
 	listed, err := store.Environments(ctx)
 	if err != nil || len(names) == 0 {
@@ -194,11 +219,13 @@ func environmentsNamed(ctx context.Context, store *postgres.Store, names ...stri
 		all = append(all, e.Environment)
 	}
 	for _, name := range names {
-		e, err := deploy.Pick(name, all)
+		picked, err := deploy.PickAll(name, all)
 		if err != nil {
 			return nil, inputError{err}
 		}
-		found = append(found, by[e])
+		for _, e := range picked {
+			found = append(found, by[e])
+		}
 	}
 	return found, nil
 }
