@@ -162,10 +162,11 @@ func newResume() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume ENVIRONMENT…",
 		Short: "Let environments follow releases again",
-		Long: `resume takes the pin off environments, NAMESPACE/KIND/NAME or NAMESPACE/NAME. A rollout that is held goes past the gate
-that holds it: that one alone, for this release. Where a later gate holds it, it is
-held again, for that one's reason. Otherwise images that failed are tried once more,
-and an image that somebody set by hand is replaced.`,
+		Long: `resume takes the pin off environments, NAMESPACE/KIND/NAME or NAMESPACE/NAME. A
+rollout that is held goes past the gate that holds it: that one alone, for this
+release. Where a later gate holds it, it is held again, for that one's reason.
+Otherwise images that failed are tried once more, and an image that somebody set by
+hand is replaced.`,
 		Example: `  lab-layers resume vision/resnet50
   lab-layers resume 'vision/resnet50-*'        those of a LabEnvironment's students`,
 		Args: cobra.MinimumNArgs(1),
