@@ -274,7 +274,7 @@ func (l *leader) observe(ctx context.Context, s Standing) error {
 	l.book.setStanding(s)
 	switch wasFaulty := was != nil && was.State == Faulty; {
 	case s.State == Faulty && (!wasFaulty || was.Reason != s.Reason):
-		l.Log.Warn("environment is faulty", "environment", s.Environment, "reason", s.Reason, "remedy", "mend its annotations: it is not rolled meanwhile")
+		l.Log.Warn("environment is faulty", "environment", s.Environment, "reason", s.Reason, "remedy", "mend its annotations: it gets no release meanwhile")
 	case s.State != Faulty && wasFaulty:
 		l.Log.Info("environment is not faulty any more", "environment", s.Environment)
 	}

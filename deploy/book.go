@@ -195,6 +195,11 @@ type entry struct {
 	standing *Standing
 }
 
+// goesOn reports whether a workload has a rollout that is to be followed to its end.
+func (e entry) goesOn(w *workload) bool {
+	return e.last != nil && e.last.UID == w.uid && e.last.State.underWay()
+}
+
 func (b *book) entry(e Environment) (found entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

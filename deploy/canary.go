@@ -143,7 +143,7 @@ func (l *leader) member(ctx context.Context, e Environment) (*member, error) {
 		return nil, nil
 	}
 	a, fault := w.adopted(l.Settings)
-	if a == nil || fault != nil || a.canary == "false" {
+	if a == nil || fault != nil || a.unsettled != nil || a.canary == "false" {
 		return nil, nil
 	}
 	url, known := a.url(l.Repositories)

@@ -75,22 +75,32 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	if fault == nil && !known {
 		fault = fmt.Errorf("%s is %.80q: take %s", RepositoryAnnotation, adoption.repository, l.choices())
 	}
-	if fault != nil {
+	faulty := func(fault error) error {
 		l.standsAside(e)
-		return 0, l.observe(ctx, Standing{
+		return l.observe(ctx, Standing{
 			Environment: e, UID: w.uid, Repository: url, Track: w.annotations[TrackAnnotation], Images: w.listed(adoption),
 			State: Faulty, Reason: fault.Error(),
 		})
+	}
+	if fault != nil {
+		return 0, faulty(fault)
 	}
 	for range longestWay {
 		if l.outOfDate(w) {
 			return 0, nil // the watch is about to tell more
 		}
 		found := l.book.entry(e)
+		follows := adoption.unsettled == nil || found.pin != nil
+		if !follows && !found.goesOn(w) {
+			return 0, faulty(adoption.unsettled)
+		}
 		goal, waiting, err := l.target(ctx, w, adoption, url, found)
 		if err != nil {
 			l.Log.Warn("cannot read releases", "environment", e, "error", err)
 			return 0, err
+		}
+		if !follows {
+			goal = nil
 		}
 		f := facts{
 			workload: w, adoption: adoption, target: goal, last: found.last,
@@ -117,6 +127,9 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		}
 		standing := f.standing(waiting)
 		standing.Repository = url
+		if adoption.unsettled != nil && standing.State == Healthy {
+			standing.State, standing.Reason = Faulty, adoption.unsettled.Error()
+		}
 		if err := l.sweep(ctx, e, f.last); err != nil {
 			return 0, err
 		}

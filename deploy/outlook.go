@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (o *Outlook) touched(ctx context.Context, m Merge) ([]Touched, error) {
 			continue
 		}
 		t := o.look(ctx, w, a, images, found)
-		if fault != nil {
+		if fault = cmp.Or(fault, a.unsettled); fault != nil {
 			t.Waits, t.From = "faulty: "+oneLine(fault.Error()), time.Time{}
 		} else if listed, ok := standings[w.Environment]; ok && listed.UID == w.uid {
 			t.kept(listed)

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,7 +37,7 @@ const maxUnread = 3
 // settingFaults are what is wrong with what gates read of a workload's annotations,
 // and those under our name that nothing reads.
 func (w *workload) settingFaults(a *adoption, settings Settings) (faults []string) {
-	v := vocabulary{keys: slices.Clone(keys), containers: slices.Sorted(maps.Keys(w.images())), adoption: a}
+	v := vocabulary{keys: slices.Clone(keys), containers: w.images(), adoption: a}
 	if settings != nil {
 		v.keys = append(v.keys, settings.Keys()...)
 		faults = settings.Faults(w.annotations, w.template, w.managed(a).sorted())
@@ -46,27 +47,41 @@ func (w *workload) settingFaults(a *adoption, settings Settings) (faults []strin
 			faults = append(faults, fmt.Sprintf("%s does nothing without %s", key, PullAnnotation))
 		}
 	}
-	unread, unlike := 0, false
+	var unread []string
 	for _, key := range slices.Sorted(maps.Keys(w.annotations)) {
-		if !strings.HasPrefix(key, prefix) || slices.Contains(ours, key) || slices.Contains(v.keys, key) {
-			continue
-		}
-		fault, listed := v.fault(key)
-		if fault == "" {
-			continue
-		}
-		unlike = unlike || !listed
-		if unread++; unread <= maxUnread {
-			faults = append(faults, fault)
+		if strings.HasPrefix(key, prefix) && !slices.Contains(ours, key) && !v.reads(key) {
+			unread = append(unread, key)
 		}
 	}
-	if unread > maxUnread {
-		faults = append(faults, fmt.Sprintf("nor does anything read %d others", unread-maxUnread))
+	unlike := false
+	for _, key := range unread[:min(len(unread), maxUnread)] {
+		fault, remedied := v.fault(key)
+		faults, unlike = append(faults, fault), unlike || !remedied
+	}
+	if more := len(unread) - maxUnread; more > 0 {
+		faults = append(faults, fmt.Sprintf("nor does anything read %d others", more))
 	}
 	if unlike {
 		faults = append(faults, fmt.Sprintf("below %s there are %s", prefix, strings.Join(v.names(), ", ")))
 	}
 	return faults
+}
+
+// maxFaults bounds the faults of a workload that are told: their number, and by
+// oneLine the length of each.
+const maxFaults = 8
+
+// listFaults puts faults into one line.
+func listFaults(faults []string) error {
+	var told []string
+	faults = slices.Compact(faults)
+	for _, fault := range faults[:min(len(faults), maxFaults)] {
+		told = append(told, oneLine(fault))
+	}
+	if more := len(faults) - maxFaults; more > 0 {
+		told = append(told, fmt.Sprintf("and %d more", more))
+	}
+	return errors.New(strings.Join(told, "; "))
 }
 
 func (w *workload) has(annotation string) bool {
@@ -77,33 +92,48 @@ func (w *workload) has(annotation string) bool {
 // vocabulary is what a workload's annotations may be called.
 type vocabulary struct {
 	keys       []string
-	containers []string
+	containers Images
 	adoption   *adoption
 }
 
-// fault says why nothing reads an annotation; empty if something does. remedied is
-// whether it says what to write instead.
+// reads reports whether something reads an annotation.
+func (v vocabulary) reads(key string) bool {
+	return slices.ContainsFunc(v.keys, func(known string) bool {
+		container, names := strings.CutPrefix(key, known)
+		if !strings.HasSuffix(known, ".") {
+			return names && container == ""
+		}
+		_, there := v.containers[container]
+		return names && there && (known == LayerAnnotation || v.adoption.layers[container] != "")
+	})
+}
+
+// maxNear bounds the containers whose names a slip of the pen is compared with.
+const maxNear = 100
+
+// fault says why nothing reads an annotation. remedied is whether it says what to
+// write instead.
 func (v vocabulary) fault(key string) (text string, remedied bool) {
+	containers := v.containers.sorted()
+	containers = containers[:min(len(containers), maxNear)]
 	var options []string
 	for _, known := range v.keys {
 		if !strings.HasSuffix(known, ".") {
 			options = append(options, strings.TrimPrefix(known, prefix))
 			continue
 		}
-		for _, container := range v.containers {
+		for _, container := range containers {
 			options = append(options, strings.TrimPrefix(known, prefix)+container)
 		}
 		container, names := strings.CutPrefix(key, known)
-		switch {
-		case !names:
-		case !slices.Contains(v.containers, container):
-			nearest, near := layers.Nearest(container, v.containers)
-			return fmt.Sprintf("%s: there is no container %s%s", key, container, meant(known+nearest, near, v.containers)), true
-		case known != LayerAnnotation && v.adoption.layers[container] == "":
-			return fmt.Sprintf("%s: the container gets no image; annotate %s%s, too", key, LayerAnnotation, container), true
-		default:
-			return "", true
+		if !names {
+			continue
 		}
+		if _, there := v.containers[container]; there {
+			return fmt.Sprintf("%s: the container gets no image; annotate %s%s, too", key, LayerAnnotation, container), true
+		}
+		nearest, near := layers.Nearest(container, containers)
+		return fmt.Sprintf("%s: there is no container %s%s", key, container, meant(known+nearest, near, containers)), true
 	}
 	nearest, near := layers.Nearest(strings.TrimPrefix(key, prefix), options)
 	if !near {

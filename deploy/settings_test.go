@@ -42,6 +42,7 @@ func TestSettings(t *testing.T) {
 		{map[string]string{deploy.DriftAnnotation: strings.Repeat("x", 100_000)}, `lab-layers.dev/drift is "` + strings.Repeat("x", 40) + `": take report or correct`},
 		{map[string]string{ours + "layer.main": "", ours + "layr.main": "unet"}, "nothing reads lab-layers.dev/layr.main; did you mean lab-layers.dev/layer.main?"},
 		{map[string]string{ours + "layer.main": "UNet"}, `lab-layers.dev/layer.main: bad name "UNet": take lower-case letters and digits, with single "." or "_" or any "-" between them`},
+		{map[string]string{gates.WindowAnnotation: strings.Repeat("x;", 100_000)}, `window "x": it does not say for how long; write it such as CRON_TZ=Europe/Vienna 0 2 * * * for 3h; there are more than 5 windows: no more are looked through`},
 		{many, "nor does anything read 997 others; below lab-layers.dev/ there are canary, "},
 	} {
 		faulty[l.deployment(workload{name: fmt.Sprint("faulty-", i), layer: "unet", image: "registry.example/lab/unet:old", annotations: test.annotations})] = test.reason
@@ -139,9 +140,23 @@ func TestFaultyInTurn(t *testing.T) {
 	has(t, l.await(next, deploy.Held, "").Reason, "waits for its turn")
 	has(t, l.await(canary, deploy.Held, "").Reason, "the smoke test waits")
 	has(t, l.await(after, deploy.Held, "").Reason, "waits for "+canary.String())
+	// What is under way goes on, and back.
 	l.annotate(rolls, gates.WindowAnnotation, `"never"`)
-	l.await(rolls, deploy.Faulty, "")
+	l.annotate(rolls, deploy.DeadlineAnnotation, `"1s"`)
+	v := l.await(rolls, deploy.Faulty, "")
+	if v.Rollout.State != deploy.RolledBack || l.image(rolls) != "registry.example/lab/bert:old" {
+		t.Errorf("it has %s, by %+v", l.image(rolls), v.Rollout)
+	}
 	l.await(next, deploy.Healthy, commit)
+	// So does what a person wants.
+	l.check(l.store.Pin(t.Context(), deploy.Pin{Environment: rolls, Repository: labURL, Images: deploy.Images{"main": ref("bert", runs(9))}, By: "ada"}))
+	l.await(rolls, deploy.Faulty, "")
+	clustertest.Await(t, "the pin", func(context.Context) error {
+		if v := l.listed(rolls); v.State != deploy.Faulty || v.Rollout.State != deploy.Healthy || l.image(rolls) != ref("bert", runs(9)) {
+			return fmt.Errorf("it is %s with %s, by %+v", v.State, l.image(rolls), v.Rollout)
+		}
+		return nil
+	})
 	l.annotate(canary, gates.SmokeAnnotation, `"never"`)
 	l.await(canary, deploy.Faulty, "")
 	l.await(after, deploy.Healthy, commit)

@@ -140,6 +140,9 @@ type adoption struct {
 	canary     string
 	deadline   time.Duration // 0 if none is given
 	pull       prePull
+	// unsettled is what is wrong with how and when it is to be rolled: no release
+	// begins then, but what is under way goes on, and a person's pin is given.
+	unsettled error
 }
 
 // asks reports whether a workload's annotations ask for images, or are meant to.
@@ -164,14 +167,14 @@ func meansLayer(name string) bool {
 	return name == layer || near
 }
 
-// adopted reads the annotations; nil if there are none. The error is every
-// fault in them, and in those that gates read.
-func (w *workload) adopted(settings Settings) (*adoption, error) {
+// adopted reads the annotations; nil if there are none. The error is every fault in
+// them, where they do not even say what is to run.
+func (w *workload) adopted(read Settings) (*adoption, error) {
 	if !asks(w.annotations) {
 		return nil, nil
 	}
 	a := &adoption{repository: w.annotations[RepositoryAnnotation], layers: map[string]layers.Name{}}
-	var faults []string
+	var faults, settings []string
 	for _, container := range w.images().sorted() {
 		text := w.annotations[LayerAnnotation+container]
 		if text == "" {
@@ -196,29 +199,38 @@ func (w *workload) adopted(settings Settings) (*adoption, error) {
 	case "correct":
 		a.correct = true
 	default:
-		faults = append(faults, fmt.Sprintf("%s is %.40q: take report or correct", DriftAnnotation, policy))
+		settings = append(settings, fmt.Sprintf("%s is %.40q: take report or correct", DriftAnnotation, policy))
 	}
 	switch a.canary = w.annotations[CanaryAnnotation]; a.canary {
 	case "", "true", "false":
 	default:
-		faults = append(faults, fmt.Sprintf("%s is %.40q: take true or false", CanaryAnnotation, a.canary))
+		settings = append(settings, fmt.Sprintf("%s is %.40q: take true or false", CanaryAnnotation, a.canary))
 	}
 	if text := w.annotations[DeadlineAnnotation]; text != "" {
 		deadline, err := time.ParseDuration(text)
 		if err != nil || deadline <= 0 {
-			faults = append(faults, fmt.Sprintf("%s is %.40q: write a time such as 10m", DeadlineAnnotation, text))
+			settings = append(settings, fmt.Sprintf("%s is %.40q: write a time such as 10m", DeadlineAnnotation, text))
+			deadline = 0
 		}
 		a.deadline = deadline
 	}
 	pulls, wrong := parsePrePull(w.annotations)
-	a.pull, faults = pulls, append(faults, wrong...)
-	faults = append(faults, w.settingFaults(a, settings)...)
-	if len(a.layers) == 0 && len(faults) == 0 {
-		faults = append(faults, fmt.Sprintf("no container has a layer: annotate %sCONTAINER: LAYER", LayerAnnotation))
+	if settings = append(settings, wrong...); len(wrong) == 0 {
+		a.pull = pulls
 	}
-	if len(faults) > 0 {
-		return a, fmt.Errorf("%s", strings.Join(faults, "; "))
+	settings = append(settings, w.settingFaults(a, read)...)
+	all := slices.Concat(faults, settings)
+	if len(a.layers) == 0 && len(all) == 0 {
+		all = append(all, fmt.Sprintf("no container has a layer: annotate %sCONTAINER: LAYER", LayerAnnotation))
 	}
+	if len(all) == 0 {
+		return a, nil
+	}
+	fault := listFaults(all)
+	if len(faults) > 0 || len(a.layers) == 0 {
+		return a, fault
+	}
+	a.unsettled = fault
 	return a, nil
 }
 

@@ -74,7 +74,7 @@ begin so, such as those of the students of a LabEnvironment.`,
 type rollback struct {
 	store *postgres.Store
 	out   io.Writer
-	// faulty are the environments that cannot be rolled, and why.
+	// faulty are the environments whose annotations are, and why.
 	faulty map[deploy.Environment]string
 }
 
@@ -151,7 +151,7 @@ func (b rollback) pin(ctx context.Context, pins ...deploy.Pin) error {
 		}
 		fmt.Fprintf(b.out, "%s is pinned to %s; \"lab-layers resume %s\" lets it follow releases again\n", p.Environment, at, p.Environment)
 		if why, ok := b.faulty[p.Environment]; ok {
-			fmt.Fprintf(b.out, "%s is faulty, and gets that once it is mended: %s\n", p.Environment, why)
+			fmt.Fprintf(b.out, "%s is faulty; if its layer or track is, it gets that once that is mended: %s\n", p.Environment, why)
 		}
 	}
 	return nil

@@ -14,14 +14,20 @@ type Calendar struct {
 }
 
 // Parse reads windows and freezes, several of each with semicolons or line
-// breaks between. Nothing is no restriction. The error is every fault.
+// breaks between. Nothing is no restriction. The error is every fault of as many as
+// there may be.
 func Parse(windows, freezes string) (Calendar, error) {
 	var c Calendar
 	var faults []error
 	read := func(kind, text string) (list []Window) {
+		entries := 0
 		for entry := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ';' || r == '\n' }) {
 			if strings.TrimSpace(entry) == "" {
 				continue
+			}
+			if entries++; entries > maxEntries {
+				faults = append(faults, fmt.Errorf("there are more than %d %ss: no more are looked through", maxEntries, kind))
+				break
 			}
 			w, err := ParseWindow(entry)
 			if err != nil {
@@ -29,9 +35,6 @@ func Parse(windows, freezes string) (Calendar, error) {
 				continue
 			}
 			list = append(list, w)
-		}
-		if len(list) > maxEntries {
-			faults = append(faults, fmt.Errorf("there are %d %ss: at most %d are looked through", len(list), kind, maxEntries))
 		}
 		return list
 	}

@@ -30,7 +30,7 @@ func (Settings) Faults(annotations map[string]string, template *corev1.PodTempla
 	has := func(key string) bool { _, ok := annotations[key]; return ok }
 	add := func(err error) {
 		if err != nil {
-			faults = append(faults, strings.ReplaceAll(err.Error(), "\n", "; "))
+			faults = append(faults, strings.Split(err.Error(), "\n")...)
 		}
 	}
 	_, err := calendar.Parse(annotations[WindowAnnotation], annotations[FreezeAnnotation])
