@@ -18,18 +18,22 @@ const (
 	maxNamed = 80
 )
 
-// Meant says what a task may have meant that gets no image, given the releases of its
-// track and all refs that have one; empty if nothing is known.
-func Meant(track Track, layer layers.Name, releases []Release, refs []layers.Ref) string {
-	if newest := track.Newest(releases); newest != nil {
-		return newest.meant(layer)
+// Meant says what a task may have meant that gets no image, given the layers of its
+// track's newest release, if there is one, and all refs that have one; empty if
+// nothing is known.
+func Meant(track Track, layer layers.Name, has []layers.Name, refs []layers.Ref) string {
+	if len(has) > 0 {
+		return meantLayer(layer, has)
 	}
 	return track.meant(refs)
 }
 
 // meant is what to say of a track that has no release, given the refs that have
-// one.
+// one. Those that are not near are counted: a name may tell what is worked on.
 func (t Track) meant(refs []layers.Ref) string {
+	if _, has := t.Latest(refs); has || len(refs) == 0 {
+		return ""
+	}
 	var names []string
 	for _, ref := range refs {
 		name := strings.TrimPrefix(string(ref), headsPrefix)
@@ -39,13 +43,25 @@ func (t Track) meant(refs []layers.Ref) string {
 		names = append(names, name)
 	}
 	nearest, near := layers.Nearest(t.text, names)
-	return meant(nearest, near, names)
+	switch {
+	case near:
+		return "; did you mean " + named(nearest) + "?"
+	case len(refs) == 1:
+		return "; one other ref has images"
+	}
+	return fmt.Sprintf("; %d other refs have images", len(refs))
 }
 
 // meant is what to say of a layer that a release has no image of.
 func (r Release) meant(layer layers.Name) string {
+	return meantLayer(layer, slices.Sorted(maps.Keys(r.Images)))
+}
+
+// meantLayer is what somebody probably meant by a layer or, if nothing is near, what
+// there is.
+func meantLayer(layer layers.Name, has []layers.Name) string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(r.Images)) {
+	for _, name := range has {
 		names = append(names, string(name))
 	}
 	nearest, near := layers.Nearest(string(layer), names)

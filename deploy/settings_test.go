@@ -98,7 +98,7 @@ func TestNamesOfNothing(t *testing.T) {
 		unlike:   "commit " + commit.Short() + " of main has no image of layer gpt-2; there are bert, unet",
 		branch:   "no run of mian has made images yet; did you mean main?",
 		tag:      "no run of v1 has made images yet; did you mean refs/tags/v1?",
-		pattern:  "no run of exam-* has made images yet; there are main, refs/tags/v1",
+		pattern:  "no run of exam-* has made images yet; 2 other refs have images",
 	} {
 		l.awaitSays(e, deploy.Waiting, reason)
 	}

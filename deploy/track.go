@@ -75,6 +75,19 @@ func (t Track) Newest(releases []Release) *Release {
 	return newest
 }
 
+// Latest finds the ref whose release is the newest that the track follows, among refs
+// that have one, those that were released last first.
+func (t Track) Latest(refs []layers.Ref) (_ layers.Ref, has bool) {
+	releases := make([]Release, len(refs))
+	for i, ref := range refs {
+		releases[i] = Release{Ref: ref, Run: int64(-i)}
+	}
+	if newest := t.Newest(releases); newest != nil {
+		return newest.Ref, true
+	}
+	return "", false
+}
+
 func newer(a, b Release) bool {
 	if order := semver.Compare(version(a.Ref), version(b.Ref)); order != 0 {
 		return order > 0

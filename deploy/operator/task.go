@@ -35,12 +35,11 @@ type tasks struct {
 	changed chan event.GenericEvent
 	// served are the namespaces whose tasks are looked after; an empty name is all.
 	served []string
+	hints  hints
 
 	mu sync.Mutex
 	// waiting are the tasks that have no image yet.
 	waiting map[types.NamespacedName]bool
-	// released is what the records have of tracks, since the last look.
-	released map[string]there
 	// gone are the pods of tasks that have not ended which were deleted, as they
 	// were at last.
 	gone map[types.NamespacedName][]*corev1.Pod

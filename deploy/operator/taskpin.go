@@ -65,40 +65,8 @@ func (r *tasks) pin(ctx context.Context, t *api.LabTask, is *api.LabTaskStatus) 
 	if first := sub.First(track); first != nil {
 		return r.take(t, is, first, "FirstImage", fmt.Sprintf("%s had no image of %s when the task was submitted; this is the first", printable(track.String(), 255), layer)), nil
 	}
-	meant, err := r.meant(ctx, url, track, layer)
+	meant, err := r.hints.meant(ctx, url, track, layer)
 	return standing{deploy.TaskWaiting, "NoImage", fmt.Sprintf("%s has no image of %s yet: the first is waited for%s", printable(track.String(), 255), layer, meant)}, err
-}
-
-// there is what the records have of a track: its releases, or if there are none
-// the refs that have some.
-type there struct {
-	releases []deploy.Release
-	refs     []layers.Ref
-}
-
-// meant says what may have been meant by a track or layer that has no image. Many
-// tasks may wait for one, so what there is is asked for once a look.
-func (r *tasks) meant(ctx context.Context, url string, track deploy.Track, layer layers.Name) (string, error) {
-	key := url + "\x00" + track.String()
-	r.mu.Lock()
-	is, known := r.released[key]
-	r.mu.Unlock()
-	if !known {
-		refs, tags := track.Refs()
-		var err error
-		if is.releases, err = r.Records.Releases(ctx, url, refs, tags); err != nil {
-			return "", err
-		}
-		if track.Newest(is.releases) == nil {
-			if is.refs, err = r.Records.ReleasedRefs(ctx, url); err != nil {
-				return "", err
-			}
-		}
-		r.mu.Lock()
-		r.released[key] = is
-		r.mu.Unlock()
-	}
-	return deploy.Meant(track, layer, is.releases, is.refs), nil
 }
 
 // take gives a task an image, for good.

@@ -50,7 +50,8 @@ func taskCache(ours labels.Selector, namespaces map[string]cache.Config) map[cli
 func (o *Operator) makeTasks(ctx context.Context, m ctrl.Manager, namespaces []string) error {
 	r := &tasks{
 		Operator: o, client: m.GetClient(), live: m.GetAPIReader(), events: m.GetEventRecorder(lease),
-		changed: make(chan event.GenericEvent), served: namespaces, waiting: map[types.NamespacedName]bool{}, released: map[string]there{}, gone: map[types.NamespacedName][]*corev1.Pod{},
+		changed: make(chan event.GenericEvent), served: namespaces,
+		hints: hints{records: o.Records, repositories: map[string]*hinted{}}, waiting: map[types.NamespacedName]bool{}, gone: map[types.NamespacedName][]*corev1.Pod{},
 	}
 	if err := m.GetFieldIndexer().IndexField(ctx, &corev1.Event{}, eventOf, func(obj client.Object) []string {
 		e, ok := obj.(*corev1.Event)
@@ -125,8 +126,8 @@ func (r *tasks) follow(ctx context.Context) error {
 			}
 			reviewed = true
 		}
+		r.hints.renew()
 		r.mu.Lock()
-		clear(r.released)
 		var keys []types.NamespacedName
 		for key := range r.waiting {
 			keys = append(keys, key)
