@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,6 +37,9 @@ type tasks struct {
 	// served are the namespaces whose tasks are looked after; an empty name is all.
 	served []string
 	hints  hints
+	// noKueue and nodes are what waiting tasks ask the cluster.
+	noKueue shared[bool]
+	nodes   shared[[]*corev1.Node]
 
 	mu sync.Mutex
 	// waiting are the tasks that have no image yet.
@@ -112,10 +116,14 @@ func (r *tasks) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resul
 	return again(s), err
 }
 
-// again is when a task is to be looked at in any case: nothing tells of Kueue.
+// again is when a task is to be looked at in any case: nothing tells of Kueue, nor of
+// nodes. Many wait for the same, so they are not looked at all at once.
 func again(s standing) (result ctrl.Result) {
-	if s.code == noKueue {
-		result.RequeueAfter = time.Minute
+	switch s.code {
+	case noKueue:
+		result.RequeueAfter = wait.Jitter(kueueAge, 0.5)
+	case corev1.PodReasonUnschedulable:
+		result.RequeueAfter = wait.Jitter(nodesAge, 0.5)
 	}
 	return result
 }

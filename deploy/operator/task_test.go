@@ -219,7 +219,9 @@ func TestTaskWaitsForTheFirstImage(t *testing.T) {
 	}
 	l.nextSecond(task)
 	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
-	l.awaitTask("train", func(s api.LabTaskStatus) bool { return strings.HasSuffix(s.Reason, "waited for; one other ref has images") })
+	l.awaitTask("train", func(s api.LabTaskStatus) bool {
+		return strings.HasSuffix(s.Reason, "waited for; one other ref has images")
+	})
 	l.submit("misspelt", func(s *api.LabTaskSpec) { s.Layer = "brt" })
 	l.awaitTask("misspelt", func(s api.LabTaskStatus) bool {
 		return s.Reason == "main has no image of brt yet: the first is waited for; did you mean bert?"

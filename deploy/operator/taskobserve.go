@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"slices"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -84,10 +85,19 @@ func (r *tasks) observe(ctx context.Context, t *api.LabTask) (o observed, err er
 	return o, err
 }
 
-// kueueIsMissing reports whether the API server is known to serve no queues.
+// What all waiting tasks want to know of the cluster is at most so old.
+const (
+	kueueAge = time.Minute
+	nodesAge = 30 * time.Second
+)
+
+// kueueIsMissing reports whether the API server is known to serve no queues. The
+// client keeps only what there is: of what is missing it asks for all that is served.
 func (r *tasks) kueueIsMissing() bool {
-	_, err := r.client.RESTMapper().RESTMapping(schema.GroupKind{Group: "kueue.x-k8s.io", Kind: "LocalQueue"})
-	return meta.IsNoMatchError(err)
+	return r.noKueue.get(time.Now(), kueueAge, func() bool {
+		_, err := r.client.RESTMapper().RESTMapping(schema.GroupKind{Group: "kueue.x-k8s.io", Kind: "LocalQueue"})
+		return meta.IsNoMatchError(err)
+	})
 }
 
 // shortage says how all nodes fall short of some GPUs; empty if they do not, or nodes
@@ -96,15 +106,17 @@ func (r *tasks) shortage(ctx context.Context, g *api.Devices) string {
 	if g == nil || g.Memory == nil && g.ComputeCapability == "" {
 		return ""
 	}
-	var list metav1.PartialObjectMetadataList
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NodeList"))
-	if err := r.live.List(ctx, &list); err != nil {
-		return "" // it is a right that other parts tell of
-	}
-	var nodes []*corev1.Node
-	for _, n := range list.Items {
-		nodes = append(nodes, &corev1.Node{ObjectMeta: n.ObjectMeta})
-	}
+	nodes := r.nodes.get(time.Now(), nodesAge, func() (nodes []*corev1.Node) {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NodeList"))
+		if err := r.live.List(ctx, &list); err != nil {
+			return nil // it is a right that other parts tell of
+		}
+		for _, n := range list.Items {
+			nodes = append(nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, Annotations: n.Annotations}})
+		}
+		return nodes
+	})
 	return gates.Short(g.Memory, g.ComputeCapability, nodes)
 }
 
