@@ -10,6 +10,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -41,6 +42,10 @@ type Store struct {
 	pool          *pgxpool.Pool
 	schema        string
 	perRepository int
+
+	mu sync.Mutex
+	// settled is by target, so that what it was told is not gone through each time.
+	settled map[string]settled
 }
 
 var (
@@ -77,7 +82,7 @@ func open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, schema: o.Schema, perRepository: o.PerRepository}
+	s := &Store{pool: pool, schema: o.Schema, perRepository: o.PerRepository, settled: map[string]settled{}}
 	err = again(ctx, repeatable, func() error { return s.migrate(ctx) })
 	if err != nil {
 		pool.Close()

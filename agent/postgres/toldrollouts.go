@@ -12,6 +12,22 @@ import (
 	"github.com/lab-layers/lab-layers/deploy"
 )
 
+const (
+	// settledAfter is for how long a rollout that ended may not be seen yet: its
+	// transaction began then, and takes no longer.
+	settledAfter = 10 * time.Minute
+	// sweepEvery is how often all of the last day is gone through nevertheless: the
+	// database's clock may have been set back.
+	sweepEvery = time.Hour
+)
+
+// settled is since when, by the database's clock, rollouts may have ended of which a
+// target was not told that, and when all of the last day was gone through.
+type settled struct {
+	since *time.Time // nil: since ever
+	swept time.Time
+}
+
 // UntoldRollout takes, until the lease ends by the database's clock, the oldest
 // rollout to images of some repositories that ended within the last day, or has
 // begun and not ended, and of which a target was not told that; nil if there is
@@ -20,30 +36,43 @@ import (
 func (s *Store) UntoldRollout(ctx context.Context, target string, lease time.Duration, urls ...string) (*agent.RolloutReport, error) {
 	var taken []agent.RolloutReport
 	target = cut(target, maxShort)
+	is := s.settledRollouts(target)
 	err := s.transact(ctx, repeatable, func(tx pgx.Tx) error {
 		// One after another: who comes second sees what the first has taken.
 		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended($1, 0))", "lab-layers tell rollouts "+s.schema+" "+target); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `
-			with found as materialized ( -- else all rollouts ever might be gone through in order
-				select id, environment, repository, state from rollouts where started is not null and finished > now() - interval '1 day'
-				union all
-				select id, environment, repository, 'rolling' from rollouts where started is not null and finished is null),
-			due as (
-				select r.id from found r left join told_rollouts t on t.rollout = r.id and t.target = $1
-				where r.repository in (select id from repositories where url = any($3)) and t.state is distinct from r.state
-				and (t.not_before is null or t.not_before <= now())
+		// Those of other repositories, and those that are put off, are untold, too.
+		var due *int64
+		err := tx.QueryRow(ctx, `
+			with untold as materialized ( -- else all rollouts ever might be gone through in order
+				select r.id, r.environment, r.repository, r.finished, t.not_before from (
+					select id, environment, repository, state, finished from rollouts
+					where started is not null and finished >= greatest(now() - interval '1 day', $2::timestamptz)
+					union all
+					select id, environment, repository, 'rolling', null from rollouts where started is not null and finished is null) r
+				left join lateral ( -- one by one: most often there are few
+					select state, not_before from told_rollouts where rollout = r.id and target = $1 limit 1) t on true
+				where t.state is distinct from r.state)
+			select least(now() - $4::interval, min(finished)), (
+				select r.id from untold r
+				where r.repository in (select id from repositories where url = any($3))
+				and (r.not_before is null or r.not_before <= now())
 				and not exists (
 					select from told_rollouts b join rollouts o on o.id = b.rollout
 					where b.target = $1 and b.busy and b.not_before > now() and o.environment = r.environment)
-				order by r.id limit 1),
-			mine as (
-				insert into told_rollouts as t (rollout, target, attempt, busy, not_before) select id, $1, 1, true, now() + $2 from due
+				order by r.id limit 1)
+			from untold`, target, is.since, urls, settledAfter).Scan(&is.since, &due)
+		if err != nil || due == nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			with mine as (
+				insert into told_rollouts as t (rollout, target, attempt, busy, not_before) values ($2, $1, 1, true, now() + $3)
 				on conflict (rollout, target) do update set attempt = t.attempt + 1, busy = true, not_before = excluded.not_before
 				returning rollout, attempt)
 			select `+rolloutColumns+`, mine.attempt from mine join rollouts r on r.id = mine.rollout
-			join environments e on e.id = r.environment join repositories g on g.id = r.repository`, target, lease, urls)
+			join environments e on e.id = r.environment join repositories g on g.id = r.repository`, target, *due, lease)
 		if err != nil {
 			return err
 		}
@@ -53,10 +82,27 @@ func (s *Store) UntoldRollout(ctx context.Context, target string, lease time.Dur
 	if err != nil {
 		return nil, fmt.Errorf("find a rollout to tell of: %w", err)
 	}
+	s.settleRollouts(target, is)
 	if len(taken) == 0 {
 		return nil, nil
 	}
 	return &taken[0], nil
+}
+
+// settledRollouts is what is known of a target; nothing if that is to be found anew.
+func (s *Store) settledRollouts(target string) settled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if is, known := s.settled[target]; known && time.Since(is.swept) < sweepEvery {
+		return is
+	}
+	return settled{swept: time.Now()}
+}
+
+func (s *Store) settleRollouts(target string, is settled) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled[target] = is
 }
 
 func scanRolloutReport(row pgx.CollectableRow) (agent.RolloutReport, error) {

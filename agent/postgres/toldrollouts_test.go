@@ -95,6 +95,69 @@ func TestUntoldRollout(t *testing.T) {
 	}
 }
 
+// TestSettledRollouts: where all was told, little is gone through again, and nothing is
+// left out.
+func TestSettledRollouts(t *testing.T) {
+	s := newStore(t)
+	build(t, s, "refs/heads/main", "", "a", nil, "bert")
+	end := func(name, ago string) deploy.Rollout {
+		t.Helper()
+		r := rolls("x", "a")
+		r.Environment.Name = name
+		r = must[deploy.Rollout](t)(s.Begin(t.Context(), r))
+		r = must[deploy.Rollout](t)(s.Advance(t.Context(), r, deploy.Rolling, ""))
+		r = must[deploy.Rollout](t)(s.Advance(t.Context(), r, deploy.Healthy, ""))
+		execute(t, s, "update rollouts set finished = now() - $2::interval where id = $1", r.ID, ago)
+		return r
+	}
+	take := func(want int64, urls ...string) {
+		t.Helper()
+		if r := must[*agent.RolloutReport](t)(s.UntoldRollout(t.Context(), target, time.Minute, urls...)); r == nil && want != 0 || r != nil && r.ID != want {
+			t.Fatalf("took %+v, want %d", r, want)
+		}
+	}
+	told := func(r deploy.Rollout) {
+		t.Helper()
+		if err := s.ToldRollout(t.Context(), target, r.ID, "healthy"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	early, late := end("early", "2 hours"), end("late", "1 hour")
+	since := func() time.Duration {
+		t.Helper()
+		return time.Since(*s.settledRollouts(target).since).Truncate(10 * time.Minute)
+	}
+	take(0, "https://elsewhere")
+	if got := since(); got != 2*time.Hour {
+		t.Errorf("what is left to tell to another may have ended %v ago", got)
+	}
+	take(early.ID, labURL)
+	told(early)
+	take(late.ID, labURL)
+	if err := s.UnheardRollout(t.Context(), target, late.ID, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	take(0, labURL)
+	if got := since(); got != time.Hour {
+		t.Errorf("what is put off may have ended %v ago", got)
+	}
+	lapseRollouts(t, s)
+	take(late.ID, labURL)
+	told(late)
+	take(0, labURL)
+	if got := since(); got != settledAfter {
+		t.Errorf("where all was told, what is left may have ended %v ago", got)
+	}
+	// One that is seen late is told of, and one that was seen out of all time later.
+	slow := end("slow", "9 minutes")
+	take(slow.ID, labURL)
+	told(slow)
+	lost := end("lost", "3 hours")
+	take(0, labURL)
+	s.settled[target] = settled{since: s.settled[target].since, swept: time.Now().Add(-sweepEvery)}
+	take(lost.ID, labURL)
+}
+
 // noting passes on what targets were told.
 type noting struct {
 	*Store
