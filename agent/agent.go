@@ -45,6 +45,9 @@ type Agent struct {
 	Workers int
 	// Limit is the longest that one attempt at a run may take; 0 is no limit.
 	Limit time.Duration
+	// Due is when everything on main was last due to be built anew, zero if never.
+	// It may be nil.
+	Due func() time.Time
 	// Stopping is closed when the agent is to take up nothing new, and to end
 	// when the runs under way have. It may be nil.
 	Stopping <-chan struct{}
@@ -80,6 +83,7 @@ func (a *Agent) Serve(ctx context.Context) error {
 	}
 	a.hang()
 	group.Go(func() { a.heed(open) })
+	group.Go(func() { a.rebuild(open) })
 	for range max(1, a.Workers) {
 		group.Go(func() { a.worker(open, ctx) })
 	}

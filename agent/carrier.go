@@ -29,6 +29,9 @@ type Carrier struct {
 	Trust Trust
 	// PlanLimit is the longest that planning a commit may take; 0 is no limit.
 	PlanLimit time.Duration
+	// Salt is what [layers.Settings.Salt] answers at a time, to tell why keys
+	// differ. It may be nil.
+	Salt func(time.Time) string
 	// Now is the clock, for expiry dates.
 	Now func() time.Time
 }

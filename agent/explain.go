@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
 )
@@ -11,6 +12,8 @@ import (
 type Recorded struct {
 	Commit layers.Commit
 	Layers map[layers.Name]layers.Recorded
+	// Began is when that run did, and read the salt.
+	Began time.Time
 }
 
 // Records tell what earlier runs found.
@@ -42,6 +45,7 @@ func (c *Carrier) explain(ctx context.Context, source Source, run Run, trunk Tru
 	was := Recorded{Commit: old}
 	if recorded != nil {
 		was = *recorded
+		was.salt(c.Salt)
 	}
 	limited, cancel := c.limited(ctx)
 	defer cancel()
@@ -62,6 +66,17 @@ func (c *Carrier) explain(ctx context.Context, source Source, run Run, trunk Tru
 		err = c.Planner.Compare(ctx, nil, plan)
 	}
 	return err
+}
+
+// salt fills in what was salt then.
+func (r Recorded) salt(at func(time.Time) string) {
+	if at == nil {
+		return
+	}
+	for name, layer := range r.Layers {
+		layer.Salt = at(r.Began)
+		r.Layers[name] = layer
+	}
 }
 
 // covers reports whether all layers of a plan are as they were.

@@ -118,7 +118,7 @@ func (a *Agent) heedIn(ctx context.Context, source Source, tags map[string]bool,
 			return true, nil
 		}
 	}
-	run, err := a.again(ctx, source, id, trunk)
+	run, err := a.again(ctx, source, id, trunk, "queued to refresh its base images")
 	return run != nil, err
 }
 

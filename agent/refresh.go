@@ -20,19 +20,19 @@ func (a *Agent) Refresh(ctx context.Context) error {
 		if err != nil || trunk.Ref == "" {
 			return err
 		}
-		_, err = a.again(ctx, source, id, trunk)
+		_, err = a.again(ctx, source, id, trunk, "queued to refresh its base images")
 		return err
 	})
 }
 
-// again queues a run for a repository's trunk, to refresh its base images; nil if
-// it has one that has not ended.
-func (a *Agent) again(ctx context.Context, source Source, id RepositoryID, trunk Trunk) (*Run, error) {
+// again queues a run for a repository's trunk, and logs what for; nil if it has one
+// that has not ended.
+func (a *Agent) again(ctx context.Context, source Source, id RepositoryID, trunk Trunk, why string) (*Run, error) {
 	run, err := a.Store.Again(ctx, Move{Repository: id, URL: source.URL(), Ref: trunk.Ref, New: trunk.Commit})
 	if err != nil || run == nil {
 		return nil, err
 	}
-	a.Log.Info("queued to refresh its base images", "run", run.ID, "repository", source.URL(), "ref", trunk.Ref, "commit", trunk.Commit.Short())
+	a.Log.Info(why, "run", run.ID, "repository", source.URL(), "ref", trunk.Ref, "commit", trunk.Commit.Short())
 	signal(a.work)
 	return run, nil
 }

@@ -32,6 +32,9 @@ type Store interface {
 	// there. It returns nil if the ref is elsewhere meanwhile, or has a run that
 	// has not ended.
 	Again(ctx context.Context, move Move) (*Run, error)
+	// Began returns when the last attempt at the newest run of a ref began: zero if
+	// there is no run, and now if it still waits.
+	Began(ctx context.Context, repository RepositoryID, ref layers.Ref) (time.Time, error)
 	// Snapshot returns all images of a commit, nil if there are none.
 	Snapshot(ctx context.Context, repository RepositoryID, commit layers.Commit) (*Snapshot, error)
 	// Tags returns the tags that the refs of a repository gave, but those that

@@ -23,9 +23,9 @@ func (p *Planner) Compare(ctx context.Context, from, to *Plan) error {
 // commit: then those keys and images from outside count, whatever the outside
 // shows today. Layers that were not recorded are compared as Compare does.
 func (p *Planner) CompareRecorded(ctx context.Context, recorded map[Name]Recorded, from, to *Plan) error {
-	before := map[Name]*PlannedLayer{}
+	before, saltBefore, anew := map[Name]*PlannedLayer{}, "", map[Name]bool{}
 	if from != nil {
-		to.From = from.To
+		to.From, saltBefore = from.To, from.salt
 		for _, layer := range from.Layers {
 			before[layer.Name] = layer
 		}
@@ -35,9 +35,9 @@ func (p *Planner) CompareRecorded(ctx context.Context, recorded map[Name]Recorde
 		if layer.Step == Absent || layer.Fault != "" {
 			continue
 		}
-		old := before[layer.Name]
+		old, salt := before[layer.Name], saltBefore
 		if record, ok := recorded[layer.Name]; ok {
-			layer.PreviousKey = record.Key
+			layer.PreviousKey, salt = record.Key, record.Salt
 			if record.Key == layer.Key {
 				continue
 			}
@@ -57,6 +57,9 @@ func (p *Planner) CompareRecorded(ctx context.Context, recorded map[Name]Recorde
 		}
 		if err := layer.explain(ctx, p, old); err != nil {
 			return fmt.Errorf("explain %s: %w", layer.Name, err)
+		}
+		if to.salt != "" && to.salt != salt {
+			anew[layer.Name] = layer.scheduled(to.salt, old, anew)
 		}
 		if len(layer.Reasons) == 0 && from != nil {
 			layer.note("its inputs are those of before, but not its key: the settings changed, or lab-layers itself")

@@ -17,6 +17,7 @@ type op struct {
 	inputs      []int    // positions of the ops it takes
 	local       bool     // it is the build context
 	parent      bool     // it is the parent layer's image
+	run         bool     // it runs a command
 	reads       []selection
 	asks        []Ask
 	unpinned    string // what would pin the source, if nothing does
@@ -74,6 +75,7 @@ func newGraph(c *converted, src source) (*graph, error) {
 				src.Attrs = nil // which files they are counts, not how they are sent
 			}
 		}
+		o.run = vertex.GetExec() != nil
 		o.reads, o.asks = g.readsOf(&vertex, o.inputs), asksOf(&vertex)
 		if where := c.def.Source.GetLocations()[id]; where != nil {
 			o.line, o.instruction = instruction(where, lines)

@@ -283,6 +283,7 @@ func (p *pass) read(ctx context.Context, in *inputs) (*reading, error) {
 	h.text(string(in.graph.id[:]))
 	h.text(string(in.parentKey))
 	h.text(string(in.footprint[:]))
+	h.text(p.salt)
 	if in.wide {
 		h.text("wide")
 	}

@@ -10,6 +10,7 @@ type Plan struct {
 	Layers []*PlannedLayer `json:"layers"`
 
 	outside Outside // as it answered the planner
+	salt    string  // that is in every key
 }
 
 // Step is what is to be done about a layer.
@@ -121,6 +122,7 @@ const (
 	ReasonBaseImage  ReasonKind = "base-image"
 	ReasonArgument   ReasonKind = "argument"
 	ReasonNew        ReasonKind = "new"
+	ReasonSchedule   ReasonKind = "schedule"
 )
 
 // Reason is one input that moved, told to people: which, from what, to what.

@@ -21,9 +21,10 @@ type Settings struct {
 	Reproducible bool
 	// Compression of the blobs: gzip, zstd, estargz or uncompressed.
 	Compression string
-	// Salt forces every key to change: a scheduled refresh of what RUN
-	// instructions fetch.
-	Salt string
+	// Salt is asked once for each plan, from several goroutines: where it answers
+	// with another text than before, every key changes, and BuildKit runs every
+	// RUN instruction again. No function, or an empty text, is no salt.
+	Salt func() string
 }
 
 // Planner makes plans. It remembers what it has read and converted, by
@@ -80,12 +81,16 @@ func cache[K comparable, V any](size int) *lru.Cache[K, V] {
 // The error says that the tree or an image outside could not be read, or is the
 // cause with which the context ended.
 func (p *Planner) Plan(ctx context.Context, tree Tree, cfg *Config) (*Plan, error) {
-	return p.plan(ctx, tree, cfg, once(p.outside))
+	salt := ""
+	if p.settings.Salt != nil {
+		salt = p.settings.Salt()
+	}
+	return p.plan(ctx, tree, cfg, once(p.outside), salt)
 }
 
 // PlanBefore plans what was before another plan, to compare them. It takes
-// images outside to be what that plan took them to be; others that cannot be
-// looked up count by their reference.
+// images outside, and the salt, to be what that plan took them to be; other images
+// that cannot be looked up count by their reference.
 func (p *Planner) PlanBefore(ctx context.Context, tree Tree, cfg *Config, plan *Plan) (*Plan, error) {
 	return p.plan(ctx, tree, cfg, func(ctx context.Context, ref, platform string) (OutsideImage, bool, error) {
 		image, ok, err := plan.outside(ctx, ref, platform)
@@ -93,12 +98,12 @@ func (p *Planner) PlanBefore(ctx context.Context, tree Tree, cfg *Config, plan *
 			return OutsideImage{}, false, nil
 		}
 		return image, ok, err
-	})
+	}, plan.salt)
 }
 
-func (p *Planner) plan(ctx context.Context, tree Tree, cfg *Config, outside Outside) (*Plan, error) {
-	pass := &pass{Planner: p, tree: tree, platform: cfg.Platform, outside: outside}
-	plan := &Plan{Layers: make([]*PlannedLayer, len(cfg.Layers)), outside: outside}
+func (p *Planner) plan(ctx context.Context, tree Tree, cfg *Config, outside Outside, salt string) (*Plan, error) {
+	pass := &pass{Planner: p, tree: tree, platform: cfg.Platform, outside: outside, salt: salt}
+	plan := &Plan{Layers: make([]*PlannedLayer, len(cfg.Layers)), outside: outside, salt: salt}
 	planned := make(map[Name]*PlannedLayer, len(cfg.Layers))
 	done := make(map[Name]chan struct{}, len(cfg.Layers))
 	for i, layer := range cfg.Layers {
@@ -254,6 +259,7 @@ type pass struct {
 	tree     Tree
 	platform string
 	outside  Outside
+	salt     string
 }
 
 func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer) error {
@@ -317,19 +323,19 @@ func (p *pass) layer(ctx context.Context, layer Layer, out, parent *PlannedLayer
 	out.notePinned(in.graph)
 	out.inputs = in
 	out.Key = read.key
-	out.Recipe = &Recipe{layer: layer, graph: in.graph, tree: in.tree, filter: in.filter, files: read.files, outside: p.outside}
+	out.Recipe = &Recipe{layer: layer, graph: in.graph, tree: in.tree, filter: in.filter, files: read.files, outside: p.outside, salt: p.salt}
 	return nil
 }
 
 // key hashes everything that decides what the build makes; last is the
 // identity of the last op, and so of all.
-func (p *Planner) key(g *graph, last [32]byte) Key {
+func (p *pass) key(g *graph, last [32]byte) Key {
 	h := newHash(keySchema)
 	h.text(string(last[:]))
 	h.text(string(g.image))
 	h.text(p.settings.Compression)
 	h.text(p.epoch())
-	h.text(p.settings.Salt)
+	h.text(p.salt)
 	return h.key()
 }
 

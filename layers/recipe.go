@@ -22,6 +22,7 @@ type Recipe struct {
 	filter  contextFilter
 	files   [32]byte // identity of the files
 	outside Outside  // as it answered the planner
+	salt    string
 }
 
 // Solvable is a recipe bound to its parent: what BuildKit solves.
@@ -79,6 +80,9 @@ func (r *Recipe) Bind(ctx context.Context, parentRef string, parentConfig []byte
 	}
 	c, err := convert(ctx, src, name, parentDigest, r.outside, main)
 	if err != nil {
+		return nil, fmt.Errorf("bind %s: %w", r.layer.Name, err)
+	}
+	if c.def, err = salted(c.def, r.salt); err != nil {
 		return nil, fmt.Errorf("bind %s: %w", r.layer.Name, err)
 	}
 	s.Definition, s.Image, s.BaseImage = c.def, c.image, c.base

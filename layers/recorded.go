@@ -14,6 +14,8 @@ type Recorded struct {
 	// Outside has the images from outside that its Dockerfile named, and the
 	// digests that they had then.
 	Outside map[string]digest.Digest
+	// Salt is what there was then, as far as that is known.
+	Salt string
 }
 
 // Outside is the images from outside that the layer's Dockerfile names, and

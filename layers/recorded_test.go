@@ -99,7 +99,7 @@ func told(p *Plan) string {
 		for _, r := range l.Reasons {
 			text := string(r.Kind)
 			switch r.Kind {
-			case ReasonBaseImage:
+			case ReasonBaseImage, ReasonSchedule:
 				text += " " + r.Detail
 			case ReasonPath, ReasonDockerfile:
 				detail, _, _ := strings.Cut(r.Detail, ":")

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,13 +17,14 @@ func (s *Store) Recorded(ctx context.Context, repository agent.RepositoryID, ref
 	type row struct {
 		commit layers.Commit
 		layer  layers.Name
+		began  time.Time
 		layers.Recorded
 	}
 	found, err := read(ctx, s, func(r pgx.CollectableRow) (v row, err error) {
-		err = r.Scan(&v.commit, &v.layer, &v.Key, &v.Outside)
+		err = r.Scan(&v.commit, &v.began, &v.layer, &v.Key, &v.Outside)
 		return v, err
-	}, `select m.new_commit, l.layer, l.key, l.outside
-		from (select id, move from runs
+	}, `select m.new_commit, r.began, l.layer, l.key, l.outside
+		from (select id, move, coalesce(started, queued) as began from runs
 			where repository = $1 and ref = $2 and id < $3 and snapshot is not null
 			order by id desc limit 1) r
 		join moves m on m.id = r.move join run_layers l on l.run = r.id
@@ -33,11 +35,26 @@ func (s *Store) Recorded(ctx context.Context, repository agent.RepositoryID, ref
 	if len(found) == 0 {
 		return nil, nil
 	}
-	recorded := &agent.Recorded{Commit: found[0].commit, Layers: make(map[layers.Name]layers.Recorded, len(found))}
+	recorded := &agent.Recorded{Commit: found[0].commit, Began: found[0].began, Layers: make(map[layers.Name]layers.Recorded, len(found))}
 	for _, v := range found {
 		recorded.Layers[v.layer] = v.Recorded
 	}
 	return recorded, nil
+}
+
+// Began returns when the last attempt at the newest run of a ref began: zero if
+// there is no run, and now if it still waits.
+func (s *Store) Began(ctx context.Context, repository agent.RepositoryID, ref layers.Ref) (time.Time, error) {
+	began, err := read(ctx, s, pgx.RowTo[time.Time], `
+		select case when state = 'queued' then now() else coalesce(started, queued) end from runs
+		where repository = $1 and ref = $2 order by id desc limit 1`, repository, encodeRef(ref))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("when the newest run of %s began: %w", ref, err)
+	}
+	if len(began) == 0 {
+		return time.Time{}, nil
+	}
+	return began[0], nil
 }
 
 // Outside returns the images from outside, as Dockerfiles name them, that a ref

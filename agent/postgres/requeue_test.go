@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"testing"
+	"time"
 
 	"github.com/lab-layers/lab-layers/agent"
 )
@@ -50,5 +51,23 @@ func TestClaimOfRepositories(t *testing.T) {
 	run := must[*agent.Run](t)(s.Claim(t.Context(), "a", agent.Lease, "https://git.example/b"))
 	if run == nil || run.Move.URL != "https://git.example/b" {
 		t.Errorf("claimed %+v", run)
+	}
+}
+
+// TestBegan tells when the newest run of a ref read what it is to build.
+func TestBegan(t *testing.T) {
+	s := newStore(t)
+	id := must[agent.RepositoryID](t)(s.Repository(t.Context(), "https://git.example/lab"))
+	began := func() time.Time { return must[time.Time](t)(s.Began(t.Context(), id, "refs/heads/main")) }
+	if at := began(); !at.IsZero() {
+		t.Errorf("no run began at %s", at)
+	}
+	must[[]agent.Run](t)(s.Record(t.Context(), []agent.Move{{Repository: id, URL: "https://git.example/lab", Ref: "refs/heads/main", New: commit("one")}}))
+	if first, second := began(), began(); !second.After(first) {
+		t.Errorf("one that waits began at %s, and at %s", first, second)
+	}
+	run := mustClaim(t, s, "a")
+	if at := began(); !at.Equal(run.Started) {
+		t.Errorf("began at %s, not %s", at, run.Started)
 	}
 }

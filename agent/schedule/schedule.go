@@ -9,8 +9,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/robfig/cron/v3"
 )
@@ -34,6 +36,36 @@ func Parse(expression string) (Times, error) {
 		return Times{}, fmt.Errorf("%q is not five fields such as 0 3 * * *, with CRON_TZ=ZONE before them if need be: %w", expression, err)
 	}
 	return Times{times}, nil
+}
+
+// Fixed reports whether the times are those of the calendar. Those of @every are
+// reckoned from when somebody began to.
+func (t Times) Fixed() bool {
+	_, every := t.times.(cron.ConstantDelaySchedule)
+	return !every
+}
+
+// backwards is how far Last looks; further on the library finds no next time.
+const backwards = 5 * 365 * 24 * time.Hour
+
+// Last is the latest time that is not after now: whoever asks gets the same answer
+// until the next one. It is zero if there was none in five years, and if the times
+// are not fixed.
+func (t Times) Last(now time.Time) time.Time {
+	if t.times == nil || !t.Fixed() {
+		return time.Time{}
+	}
+	now = now.Local().Truncate(time.Second)
+	var last time.Time
+	sort.Search(int(backwards/time.Second), func(ago int) bool {
+		next := t.times.Next(now.Add(-time.Duration(ago) * time.Second))
+		if next.IsZero() || next.After(now) {
+			return false
+		}
+		last = next
+		return true
+	})
+	return last
 }
 
 // Entry is one thing to do again and again.

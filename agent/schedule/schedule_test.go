@@ -42,6 +42,41 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestLast(t *testing.T) {
+	for _, c := range []struct{ expression, now, want string }{
+		{"CRON_TZ=UTC 0 3 * * *", "2026-11-24T02:59:59Z", "2026-11-23T03:00:00Z"},
+		{"CRON_TZ=UTC 0 3 * * *", "2026-11-24T03:00:00Z", "2026-11-24T03:00:00Z"},
+		{"CRON_TZ=UTC 0 3 * * *", "2026-11-24T03:00:00.7Z", "2026-11-24T03:00:00Z"},
+		{"CRON_TZ=UTC 0 3 * * *", "2026-11-24T05:30:00+02:00", "2026-11-24T03:00:00Z"},
+		{"CRON_TZ=UTC * * * * *", "2026-11-24T12:34:56Z", "2026-11-24T12:34:00Z"},
+		{"CRON_TZ=UTC @weekly", "2026-11-24T12:00:00Z", "2026-11-22T00:00:00Z"},
+		{"CRON_TZ=Europe/Vienna 0 3 * * 0", "2026-11-24T12:00:00Z", "2026-11-22T02:00:00Z"},
+		{"CRON_TZ=Europe/Vienna 30 2 * * *", "2026-03-29T12:00:00Z", "2026-03-28T01:30:00Z"}, // no such hour in spring
+		{"CRON_TZ=UTC 0 0 29 2 *", "2026-11-24T12:00:00Z", "2024-02-29T00:00:00Z"},
+		{"CRON_TZ=UTC 0 0 30 2 *", "2026-11-24T12:00:00Z", ""},
+		{"@every 6h", "2026-11-24T12:00:00Z", ""},
+	} {
+		times, err := Parse(c.expression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := time.Parse(time.RFC3339, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if last := times.Last(now); !last.IsZero() {
+			got = last.UTC().Format(time.RFC3339)
+		}
+		if got != c.want {
+			t.Errorf("%s at %s: last %q, want %q", c.expression, c.now, got, c.want)
+		}
+	}
+	if last := (Times{}).Last(time.Now()); !last.IsZero() {
+		t.Errorf("never was last at %s", last)
+	}
+}
+
 // TestRun lets a day pass, by a clock that does not take one.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -138,6 +138,9 @@ func (f *agentFlags) check() (err error) {
 	if f.interval <= 0 {
 		return inputf("--interval must be more than 0")
 	}
+	if err := f.stack.export.check(); err != nil {
+		return err
+	}
 	if _, err := f.schedules.entries(new(agent.Agent), nil); err != nil {
 		return err
 	}
@@ -162,6 +165,7 @@ func (f *agentFlags) serve(ctx, idle context.Context, out io.Writer, log *slog.L
 	a := &agent.Agent{
 		Interval: f.interval, FirstBranches: f.branches, Workers: f.workers, Limit: f.limit, Log: log,
 		Progress: terminalProgress(out), Stopping: idle.Done(),
+		Due: func() time.Time { return f.stack.export.rebuild.times.Last(time.Now()) },
 	}
 	traced, endTraces, err := startTraces(idle, log)
 	if err != nil {

@@ -106,17 +106,18 @@ registry:
 
 	const repo = "repo: [https://git.example.org/lab.git]\n"
 	for text, want := range map[string]string{
-		"a: b: c\n":                     ":1: not YAML: mapping values are not allowed",
-		"- a\n":                         ":1: the file is no mapping",
-		repo + "---\nrepo: []\n":        ": a second YAML document begins",
-		repo + "interval: 0s\n":         ":2: --interval must be more than 0",
-		repo + "refresh: never\n":       ":2: --refresh: ",
-		repo + "secret: {a/b: /f}\n":    ":2: --secret a/b: there is no repository a",
-		repo + "secret-refs: [\"[\"]\n": ":2: --secret-refs: ",
+		"a: b: c\n":                                         ":1: not YAML: mapping values are not allowed",
+		"- a\n":                                             ":1: the file is no mapping",
+		repo + "---\nrepo: []\n":                            ": a second YAML document begins",
+		repo + "interval: 0s\n":                             ":2: --interval must be more than 0",
+		repo + "refresh: never\n":                           ":2: --refresh: ",
+		repo + "rebuild: \"@every 6h\"\n":                   ":2: --rebuild: @every counts",
+		repo + "secret: {a/b: /f}\n":                        ":2: --secret a/b: there is no repository a",
+		repo + "secret-refs: [\"[\"]\n":                     ":2: --secret-refs: ",
 		repo + "buildkit-cert: /c\nbuildkit: [tcp://b:1]\n": ":2: --buildkit-cert and --buildkit-key belong together",
 		repo + "buildkit: [unix:///b]\nbuildkit-ca: /ca\n":  ":3: the --buildkit-ca",
-		"repo: [/a, /b]\n": ":1: several repositories",
-		"interval: 1m\n":   "name at least one repository with --repo",
+		"repo: [/a, /b]\n":                                  ":1: several repositories",
+		"interval: 1m\n":                                    "name at least one repository with --repo",
 	} {
 		if _, err := configured(t, text); err == nil || exitCode(err) != exitInput || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, not %q", text, err, want)

@@ -37,6 +37,9 @@ they stand on are built, and nothing is tagged.`,
 			if err != nil {
 				return err
 			}
+			if err := flags.export.check(); err != nil {
+				return err
+			}
 			if err := flags.checkSecrets([]namedRepo{repo}); err != nil {
 				return err
 			}

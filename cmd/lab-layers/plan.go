@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ func newPlan() *cobra.Command {
 reused or must be built, and which input moved. It needs no network and no
 database: an image from outside counts by its reference. The keys of layers on such
 images, marked with *, are others than an agent's, which looks them up; all else are
-the same if --compression and --reproducible are.
+the same if --compression, --reproducible and --rebuild are.
 
 With --kubeconfig it also names the environments that follow the branch which the
 commit would be merged into and use a layer that would change. With --data-dir or
@@ -81,7 +82,9 @@ func openView(ctx context.Context, repo, config string, export exportFlags) (*vi
 	if err != nil {
 		return nil, err
 	}
-	v := &view{repo: opened, name: repo, planner: layers.NewPlanner(layers.Unresolved, export.settings())}
+	settings := export.settings()
+	settings.Salt = sync.OnceValue(settings.Salt) // one for all plans that are compared
+	v := &view{repo: opened, name: repo, planner: layers.NewPlanner(layers.Unresolved, settings)}
 	v.config, err = givenConfig(config)
 	return v, err
 }

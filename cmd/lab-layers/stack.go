@@ -242,6 +242,7 @@ func (f *stackFlags) carrier(s *stack, prefix string, addresses []string) (*agen
 		Trust:     agent.Trust{Secrets: slices.Collect(maps.Keys(f.secrets)), SSH: slices.Collect(maps.Keys(f.ssh))},
 		Records:   s.store,
 		PlanLimit: f.planLimit,
+		Salt:      f.export.rebuild.salt,
 		Now:       time.Now,
 	}, nil
 }
