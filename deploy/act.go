@@ -16,6 +16,9 @@ import (
 // do takes a step. moved is true if there may be another at once.
 func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration, moved bool, err error) {
 	e := f.workload.Environment
+	if s.corrects {
+		l.corrections.made(e, l.Now())
+	}
 	if s.begin != nil {
 		begun, err := l.Store.Begin(ctx, *s.begin)
 		if err != nil {
@@ -305,6 +308,7 @@ func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
 	l.Log.Info("environment is gone", "environment", e, "why", reason)
 	last := l.book.entry(e).last
 	l.book.forget(e)
+	l.corrections.forget(e)
 	if last != nil && !last.State.Final() {
 		l.superseded(*last)
 	}

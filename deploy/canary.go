@@ -98,13 +98,16 @@ func (l *leader) waitsForCanary(ctx context.Context, f *facts) (Hold, error) {
 	switch {
 	case ours && last.State == Healthy:
 		return Hold{}, nil
-	case ours && (last.State == Failed || last.State == RolledBack || last.State == RollingBack):
+	case ours && last.State == Failed:
+		// It is not well with any image, which says nothing of this one.
+		l.canaries.stepAside(*last)
+	case ours && (last.State == RolledBack || last.State == RollingBack):
 		return Hold{Gate: holdCanary, Reason: fmt.Sprintf("%s got the release first and failed: %s", canary, last.Reason)}, nil
 	case ours && !last.State.Final() && !l.canaries.isAside(canary, last):
 		return waitsFor(canary), nil
 	}
-	// It has not begun, or is refused for long, or has nothing to do any more: then
-	// there may be another.
+	// It has not begun, or is refused for long, or fares ill with any image, or has
+	// nothing to do any more: then there may be another.
 	still, err := l.member(ctx, canary)
 	if err != nil {
 		return Hold{}, err
@@ -129,10 +132,31 @@ func waitsFor(canary Environment) Hold {
 // member is an environment in a group.
 type member struct {
 	group
-	// fit is false for one that tells little as a canary.
-	fit bool
-	// wanted is true for one that people chose.
-	wanted bool
+	// fit is how much it tells as a canary.
+	fit fitness
+}
+
+// fitness is how much an environment tells as a canary; more is better.
+type fitness int
+
+const (
+	fitSilent fitness = iota // it has no pods, or takes the time of people
+	fitAiling                // it is not well as it is, whatever it gets
+	fitProven
+	fitChosen // people chose it
+)
+
+func (f facts) fitness() fitness {
+	w := f.workload
+	switch {
+	case f.adoption.canary == "true":
+		return fitChosen
+	case !w.lasting() || w.replicas == 0:
+		return fitSilent
+	case w.progress.complete, f.last != nil && f.last.State.underWay() && f.last.Run == f.target.run:
+		return fitProven
+	}
+	return fitAiling
 }
 
 // member finds the group that an environment gets a release with; nil if it gets
@@ -166,16 +190,15 @@ func (l *leader) member(ctx context.Context, e Environment) (*member, error) {
 		return nil, nil
 	}
 	return &member{
-		group:  group{url, goal.ref, goal.run, release.base(a.layers[w.managed(a).sorted()[0]])},
-		fit:    w.lasting() && w.replicas > 0,
-		wanted: a.canary == "true",
+		group: group{url, goal.ref, goal.run, release.base(a.layers[w.managed(a).sorted()[0]])},
+		fit:   f.fitness(),
 	}, nil
 }
 
 // choose finds the canary of a group: one that people chose, else one that tells
 // most, else the first by name. Who asks is a member.
 func (l *leader) choose(ctx context.Context, g group, asks Environment) (Environment, error) {
-	best, rank := asks, -1
+	best, most := asks, fitness(-1)
 	for _, e := range l.cluster.environments() {
 		m, err := l.member(ctx, e)
 		if err != nil {
@@ -184,15 +207,8 @@ func (l *leader) choose(ctx context.Context, g group, asks Environment) (Environ
 		if m == nil || m.group != g || l.canaries.isAside(e, l.book.entry(e).last) {
 			continue
 		}
-		r := 0
-		if m.fit {
-			r = 1
-		}
-		if m.wanted {
-			r = 2
-		}
-		if r > rank || r == rank && strings.Compare(e.String(), best.String()) < 0 {
-			best, rank = e, r
+		if m.fit > most || m.fit == most && strings.Compare(e.String(), best.String()) < 0 {
+			best, most = e, m.fit
 		}
 	}
 	return best, nil

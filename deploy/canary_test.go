@@ -13,6 +13,7 @@ import (
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 func canary(e *deploy.Engine) { e.Canary = true }
@@ -208,4 +209,30 @@ func TestRefusedCanary(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestUnwellCanary has nobody wait for an environment that is well with no image.
+func TestUnwellCanary(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "unwell"})
+	newcomer := l.deployment(workload{name: "a-newcomer", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1, room: "nowhere"})
+	others := []deploy.Environment{
+		l.deployment(workload{name: "b", layer: "unet", image: ref("unet", runs(1)), replicas: 1}),
+		l.deployment(workload{name: "c", layer: "unet", image: ref("unet", runs(1)), replicas: 1}),
+	}
+	all := func(commit layers.Commit) {
+		for _, e := range others {
+			l.await(e, deploy.Healthy, commit)
+		}
+	}
+	pushed := l.push("unet", runs(1))
+	l.start(l.engine(canary))
+	all(pushed)
+	all(l.push("unet", runs(2)))
+	// Even where people chose it.
+	l.annotate(newcomer, deploy.CanaryAnnotation, `"true"`)
+	l.annotate(newcomer, deploy.DeadlineAnnotation, `"1s"`)
+	pushed = l.push("unet", runs(3))
+	l.await(newcomer, deploy.Failed, "")
+	all(pushed)
 }

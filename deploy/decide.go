@@ -27,6 +27,8 @@ type facts struct {
 	still time.Duration
 	// resumed is true where a person wants what was held to go on.
 	resumed bool
+	// rest is for how long no image that somebody set is to be replaced.
+	rest time.Duration
 }
 
 // target is what an environment should run, and whose wish that is.
@@ -55,6 +57,8 @@ type step struct {
 	// to is the state that the last rollout goes to; empty to leave it.
 	to     State
 	reason string
+	// corrects is true of what replaces an image that somebody set.
+	corrects bool
 }
 
 // settleTime is how long a controller's verdict must stand: right after a patch
@@ -161,12 +165,12 @@ func (f facts) start() step {
 		return step{begin: f.rollout(*f.target, "resumed")}
 	case drift && f.newlyPinned():
 		return step{begin: f.rollout(*f.target, "replaces "+f.drift())}
-	case drift && !f.adoption.correct:
+	case drift && (!f.adoption.correct || f.rest > 0):
 		return step{}
 	case drift && f.target != nil && !blocked:
-		return step{begin: f.rollout(*f.target, "corrects "+f.drift())}
+		return step{begin: f.rollout(*f.target, "corrects "+f.drift()), corrects: true}
 	case drift && known:
-		return step{patch: f.last.end()}
+		return step{patch: f.last.end(), corrects: true}
 	case f.target == nil || blocked:
 		return step{}
 	}
@@ -254,13 +258,19 @@ func (f facts) standing(waiting string) Standing {
 		s.State, s.Reason = l.State, l.Reason
 	case s.Drift != "":
 		s.State, s.Reason = Drifted, s.Drift
+		if f.adoption.correct && f.rest > 0 {
+			s.Reason += fmt.Sprintf("; %d corrections were undone in a short time, the next comes in some minutes", correctionsAtOnce)
+		}
 	case f.target != nil && now.same(f.target.images), f.target == nil && l != nil && l.State == Healthy:
 		if f.target != nil {
 			s.Commit = f.target.commit
 		}
 		s.State = Healthy
-		if f.target == nil {
-			s.Reason = waiting // it follows nothing for now
+		switch {
+		case f.target == nil && waiting != "":
+			s.State, s.Reason = Waiting, waiting // it follows nothing for now
+		case f.target != nil && f.target.pinned:
+			s.Reason = waiting
 		}
 		if !w.progress.complete {
 			s.State, s.Reason = Degraded, w.progress.line

@@ -62,6 +62,7 @@ func madeAnew(f *facts)   { f.workload.uid = "2" }
 func paused(f *facts)     { f.workload.paused = true }
 func resumed(f *facts)    { f.resumed = true }
 func correcting(f *facts) { f.adoption.correct = true }
+func restful(f *facts)    { f.rest = time.Minute }
 func onDelete(f *facts)   { f.workload.strategy.onDelete = true }
 func gaveUp(f *facts)     { f.workload.progress.failed = "its progress deadline is exceeded"; unready(f) }
 func lately(f *facts)     { f.still = settleTime }
@@ -148,6 +149,7 @@ func TestDecide(t *testing.T) {
 		"edited, corrected":                  {situation(c, wants(a), after(Healthy, b, a), correcting), "begin a, back to a"},
 		"edited to the newer one":            {situation(b, wants(b), after(Healthy, c, a)), ""},
 		"edited, resumed":                    {situation(c, wants(b), after(Healthy, b, a), resumed), "begin b, back to a"},
+		"edited, corrected too often":        {situation(c, wants(a), after(Healthy, b, a), correcting, restful), ""},
 		"edited, corrected, failed once":     {situation(c, wants(b), after(RolledBack, a, b), correcting), "patch a"},
 		"edited, corrected, the ref is gone": {situation(c, after(Healthy, b, a), correcting), "patch a"},
 		"edited, then pinned":                {situation(c, wants(b), pinned, after(Healthy, b, a)), "begin b, back to a"},
@@ -198,7 +200,7 @@ func TestStanding(t *testing.T) {
 		"back in vain":    {situation(a, wants(b), after(Failed, a, b)), "failed: why"},
 		"nothing before":  {situation(b, wants(c), after(Failed, NoImage, b)), "waiting: none yet"},
 		"edited":          {situation(c, wants(a), after(Healthy, b, a)), "drifted: container main has " + c + ", which somebody set by hand; it was given " + a},
-		"ref is gone":     {situation(a, after(Healthy, b, a)), "healthy: none yet"},
+		"ref is gone":     {situation(a, after(Healthy, b, a)), "waiting: none yet"},
 		"reverted":        {situation(a, wants(a), after(RolledBack, a, b)), "healthy: "},
 	} {
 		s := test.facts.standing("none yet")

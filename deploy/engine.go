@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
@@ -121,8 +122,9 @@ func (e *Engine) lead(ctx context.Context) error {
 		sent:  map[Environment]sent{}, clocks: map[Environment]progressClock{},
 		turns:    newTurns(e.Parallel),
 		holdings: newHoldings(e.Now), pulls: &pulls{made: map[types.NamespacedName]time.Time{}},
-		heldBy:   &holds{told: map[Environment]heldBy{}},
-		canaries: canaries{chosen: map[group]Environment{}, aside: map[Environment]int64{}},
+		heldBy:      &holds{told: map[Environment]heldBy{}},
+		canaries:    canaries{chosen: map[group]Environment{}, aside: map[Environment]int64{}},
+		corrections: corrections{of: map[Environment]*rate.Limiter{}},
 	}
 	defer l.queue.ShutDown()
 	hints, err := e.Store.ListenReleases(ctx)

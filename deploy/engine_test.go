@@ -203,6 +203,7 @@ func TestPin(t *testing.T) {
 	// Another environment shows when the release has been seen.
 	other := l.deployment(workload{name: "other", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})
 	l.await(other, deploy.Healthy, third)
+	l.awaitSays(e, deploy.Healthy, "commit "+third.Short()+" of main waits for the pin to be taken off")
 	if v := l.await(e, deploy.Healthy, first); l.image(e) != ref("unet", runs(1)) || v.Pinned == nil {
 		t.Errorf("a push undid the pin: %s", l.image(e))
 	}
@@ -215,6 +216,7 @@ func TestPin(t *testing.T) {
 		t.Fatal(missing)
 	}
 	l.check(l.store.Pin(t.Context(), *pin))
+	l.awaitSays(e, deploy.Healthy, "")
 	l.await(e, deploy.Healthy, third)
 	fourth := l.push("unet", runs(4))
 	l.await(other, deploy.Healthy, fourth)
@@ -254,6 +256,18 @@ func TestDrift(t *testing.T) {
 	l.await(corrected, deploy.Healthy, first)
 	second := l.push("unet", runs(2))
 	l.await(corrected, deploy.Healthy, second)
+	// Who goes on setting it is not fought.
+	for range 2 {
+		edit(corrected, ref("unet", runs(9)))
+		clustertest.Await(t, "another correction", func(context.Context) error {
+			if got := l.image(corrected); got != ref("unet", runs(2)) {
+				return fmt.Errorf("it has %s", got)
+			}
+			return nil
+		})
+	}
+	edit(corrected, ref("unet", runs(9)))
+	has(t, l.await(corrected, deploy.Drifted, "").Reason, "by hand", "3 corrections were undone")
 	l.await(reported, deploy.Drifted, "")
 	if got := l.image(reported); got != ref("unet", runs(9)) {
 		t.Errorf("what was set by hand was replaced by %s", got)

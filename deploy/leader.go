@@ -25,6 +25,7 @@ type leader struct {
 	pulls    *pulls
 	heldBy   *holds
 	canaries
+	corrections corrections
 
 	mu sync.Mutex
 	// sent is the generation that our own last patch gave a workload. What the
@@ -105,6 +106,7 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		f := facts{
 			workload: w, adoption: adoption, target: goal, last: found.last,
 			resumed: found.standing != nil && found.standing.Resumed,
+			rest:    l.corrections.rest(e, l.Now()),
 		}
 		pods := l.pods(w, adoption)
 		f.trouble, f.others, f.lost = pods.trouble(), pods.others, pods.lost()
@@ -124,6 +126,9 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		if moved {
 			w = f.workload
 			continue
+		}
+		if after == 0 && f.drift() != "" {
+			after = f.rest
 		}
 		standing := f.standing(waiting)
 		standing.Repository = url
@@ -172,7 +177,7 @@ func (l *leader) outOfDate(w *workload) bool {
 }
 
 // target is what an environment should run: what it is pinned to, or the newest
-// release. waiting says why there is none.
+// release. waiting says why there is none, or what waits for the pin to be taken off.
 func (l *leader) target(ctx context.Context, w *workload, a *adoption, url string, found entry) (_ *target, waiting string, err error) {
 	now := w.managed(a)
 	if p := found.pin; p != nil {
@@ -183,7 +188,8 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 				t.images[container] = l.full(pinned)
 			}
 		}
-		return t, "", nil
+		waiting, err := l.pinned(ctx, a, url, now)
+		return t, waiting, err
 	}
 	release, err := l.book.newest(ctx, l.Store, url, a.track)
 	if err != nil {
@@ -210,6 +216,24 @@ func (l *leader) target(ctx context.Context, w *workload, a *adoption, url strin
 		t.images[container] = l.Registry + "/" + image
 	}
 	return t, "", nil
+}
+
+// pinned says what an environment would run now, were it not pinned; empty where that
+// is what it runs.
+func (l *leader) pinned(ctx context.Context, a *adoption, url string, now Images) (string, error) {
+	if a.unsettled != nil {
+		return "", nil
+	}
+	release, err := l.book.newest(ctx, l.Store, url, a.track)
+	if err != nil || release == nil {
+		return "", err
+	}
+	for container, image := range now {
+		if newer, ok := release.Images[a.layers[container]]; ok && !sameImage(image, newer) {
+			return fmt.Sprintf("commit %s of %s waits for the pin to be taken off", release.Commit.Short(), named(a.track.String())), nil
+		}
+	}
+	return "", nil
 }
 
 // still is for how long a rollout has not moved, by our own clock. A node that is

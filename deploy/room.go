@@ -24,7 +24,8 @@ type Room struct {
 	Known bool
 	// Pods is how many more fit, counted up to the limit that was asked for.
 	Pods int
-	// Nodes is how many nodes the pods may run on.
+	// Nodes is how many nodes a pod may run on that have as much as it asks for, if
+	// all of it were free.
 	Nodes int
 }
 
@@ -41,9 +42,11 @@ func Measure(nodes []*corev1.Node, pods []*corev1.Pod, template *corev1.PodTempl
 		free[node.Name] = node.Status.Allocatable.DeepCopy()
 		if mayRun(pod, node) {
 			eligible = append(eligible, node)
+			if fits(node.Status.Allocatable, wants) {
+				room.Nodes++
+			}
 		}
 	}
-	room.Nodes = len(eligible)
 	var waiting []*corev1.Pod
 	for _, p := range pods {
 		switch {

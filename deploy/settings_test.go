@@ -104,7 +104,7 @@ func TestNamesOfNothing(t *testing.T) {
 	}
 	// What runs goes on, and says that it follows nothing.
 	l.annotate(fine, deploy.TrackAnnotation, `"mian"`)
-	l.awaitSays(fine, deploy.Healthy, "no run of mian has made images yet; did you mean main?")
+	l.awaitSays(fine, deploy.Waiting, "no run of mian has made images yet; did you mean main?")
 	// It may come.
 	l.await(misspelt, deploy.Healthy, l.push("brt", runs(4)))
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,6 +150,9 @@ func (b rollback) pin(ctx context.Context, pins ...deploy.Pin) error {
 		at := "what it had before"
 		if p.Commit != "" {
 			at = "commit " + p.Commit.Short()
+		}
+		for _, container := range slices.Sorted(maps.Keys(p.Images)) {
+			at += fmt.Sprintf(", %s in container %s", p.Images[container], container)
 		}
 		fmt.Fprintf(b.out, "%s is pinned to %s; \"lab-layers resume %s\" lets it follow releases again\n", p.Environment, at, p.Environment)
 		if why, ok := b.faulty[p.Environment]; ok {

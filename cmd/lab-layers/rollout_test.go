@@ -15,9 +15,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
+	"github.com/lab-layers/lab-layers/deploy/gates"
 )
 
 // controlPlane is the cluster that tests of rollouts share.
@@ -168,6 +170,25 @@ func TestRollout(t *testing.T) {
 	agent.await(`msg="rollout is healthy"`)
 	if e := standing(); image() != second || e.Pinned != nil || e.Commit != l.head() {
 		t.Errorf("it was resumed to %s: %+v", image(), e)
+	}
+	// Past a freeze.
+	_, err = c.Client.AppsV1().Deployments(ns).Patch(t.Context(), "unet", types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"0 * * * * for 1h"}}}`, gates.FreezeAnnotation), metav1.PatchOptions{})
+	l.check(err)
+	l.replace("experiments/unet/hparams.json", "{ ", "{  ")
+	l.git("commit", "-qam", "unet: another change")
+	l.git("push", "-q", "origin", "HEAD:refs/heads/main")
+	clustertest.Await(t, "the freeze to hold it", func(context.Context) error {
+		if e := standing(); e.State != deploy.Held || image() != second {
+			return fmt.Errorf("it has %s: %+v", image(), e)
+		}
+		return nil
+	})
+	if said := command("resume", name); !strings.Contains(said, "goes past its calendar gate: ") {
+		t.Errorf("resume says %q", said)
+	}
+	agent.await(`msg="rollout is healthy".*commit=` + l.head().Short())
+	if image() == second || standing().Commit != l.head() {
+		t.Errorf("it has %s at %s", image(), standing().Commit)
 	}
 	command("rollback", "--snapshot", string(pushed[:12]))
 	agent.await(`msg="rollout is healthy"`)

@@ -120,7 +120,7 @@ func printImage(w io.Writer, image postgres.ImageTrace) error {
 		for _, ref := range s.Refs {
 			refs = append(refs, shortRef(ref))
 		}
-		rows = append(rows, []string{name, fmt.Sprintf("%s %s, %d new blobs (%s)", s.Commit.Short(), strings.Join(refs, " "), len(s.LayerHash), bytesOf(s.LayerSize))})
+		rows = append(rows, []string{name, fmt.Sprintf("%s %s, new blobs: %d (%s)", s.Commit.Short(), strings.Join(refs, " "), len(s.LayerHash), bytesOf(s.LayerSize))})
 	}
 	for i, tag := range image.Tags {
 		name := "tags"

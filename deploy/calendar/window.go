@@ -60,7 +60,7 @@ func parse(text string) (Window, error) {
 	}
 	times, err := cron.ParseStandard(expression)
 	if err != nil {
-		return Window{}, fmt.Errorf("%.80q is not five fields: %w", expression, err)
+		return Window{}, fmt.Errorf("%.80q is no cron expression of five fields: %w", expression, err)
 	}
 	spec, ok := times.(*cron.SpecSchedule)
 	if !ok {

@@ -259,7 +259,7 @@ func TestFaultyEnvironment(t *testing.T) {
 	*e = l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool {
 		return s.State == string(deploy.Faulty) && condition(s.Conditions, api.Degraded) == "True Faulty"
 	})
-	const want = `window "61 2 * * * for 3h": "61 2 * * *" is not five fields`
+	const want = `window "61 2 * * * for 3h": "61 2 * * *" is no cron expression of five fields`
 	if !strings.HasPrefix(e.Status.Reason, want) {
 		t.Errorf("the reason is %q, want %q", e.Status.Reason, want)
 	}
