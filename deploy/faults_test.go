@@ -392,7 +392,7 @@ func TestOverlooked(t *testing.T) {
 	l.check(err)
 	pin := deploy.Pin{Environment: e, Repository: labURL, Ref: mainRef, Commit: first, Images: deploy.Images{"main": history[0].Images[0].To}, By: "ada"}
 	l.check(l.store.Pin(t.Context(), pin))
-	l.push("unet", runs(2))
+	second := l.push("unet", runs(2))
 	stop()
 
 	reason := func(want string, change func(*deploy.Engine)) {
@@ -416,7 +416,7 @@ func TestOverlooked(t *testing.T) {
 	})
 	l.start(l.engine())
 	clustertest.Await(t, "it to be seen again", func(context.Context) error {
-		if v := l.listed(e); v == nil || v.Reason != "" || v.State != deploy.Healthy {
+		if v := l.listed(e); v == nil || v.Reason != "commit "+second.Short()+" of main waits for the pin to be taken off" || v.State != deploy.Healthy {
 			return fmt.Errorf("it is %+v", v)
 		}
 		return nil

@@ -46,6 +46,11 @@ func (s *Store) Lead(ctx context.Context, work func(context.Context) error) erro
 	err = work(leading)
 	lose(nil)
 	<-checked
+	// The server takes a while to see that a connection ends. Who comes next need not
+	// wait for that.
+	freed, cancel := context.WithTimeout(context.WithoutCancel(ctx), leadCheck)
+	defer cancel()
+	_, _ = conn.Exec(freed, "select pg_advisory_unlock_all()") // else by the connection's end
 	return err
 }
 
