@@ -27,8 +27,9 @@ torch: setup build ## Build the sample lab on Debian with PyTorch (minutes, 3 GB
 	@PACKAGES=mmdebstrap ./.ci/setup
 	@testdata/torch.sh bin .torch
 
+# Tests wait more than they compute, so there is one package more than processors.
 test: setup build cluster ## Run every test with the race detector
-	$(GO) test -race -timeout 25m ./...
+	$(GO) test -race -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 25m ./...
 
 bench: setup build ## Measure beside the bare tools, as ratios
 	@{ $(GO) test -run '^$$' -bench 'Push' -benchtime 20x ./cmd/lab-layers && \
