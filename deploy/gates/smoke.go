@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/lab-layers/lab-layers/deploy"
@@ -43,6 +44,7 @@ type smokeTest struct {
 	of      string    // environment and container
 	began   time.Time // by our clock: the cluster's may be off
 	over    time.Time // at the latest
+	job     types.UID // of its Job; empty until that was seen
 	trouble string    // that its pod last had
 	noGPU   bool      // none came free for it
 }
@@ -95,12 +97,13 @@ func (g *Smoke) Check(ctx context.Context, c deploy.Candidate, nodes []*corev1.N
 // begin counts a test among those that run. It is nil, and there is a verdict, for
 // one that has ended, or that has to wait for others to end. Tests of the same
 // container's earlier images are overtaken: nobody waits for them any more.
-func (g *Smoke) begin(key, of string, timeout time.Duration) (_ *smokeTest, _ deploy.Verdict, overtaken []string) {
+func (g *Smoke) begin(key, of string, timeout time.Duration) (_ *smokeTest, _ deploy.Verdict, overtaken map[string]types.UID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	overtaken = map[string]types.UID{}
 	for other, t := range g.running {
 		if t.of == of && other != key {
-			overtaken = append(overtaken, other)
+			overtaken[other] = t.job
 			delete(g.running, other)
 		}
 	}
@@ -126,13 +129,21 @@ func (g *Smoke) begin(key, of string, timeout time.Duration) (_ *smokeTest, _ de
 }
 
 // remove takes the Jobs of tests off the cluster, which would else take GPUs
-// until their time is over, as one does that cannot be removed now.
-func (g *Smoke) remove(ctx context.Context, keys []string) {
-	for _, key := range keys {
+// until their time is over, as one does that cannot be removed now. A Job that only
+// has the name of one is left alone.
+func (g *Smoke) remove(ctx context.Context, jobs map[string]types.UID) {
+	for key, job := range jobs {
+		if job == "" {
+			continue
+		}
 		namespace, name, _ := strings.Cut(key, "/")
-		now := metav1.DeletePropagationBackground
-		_ = g.Client.BatchV1().Jobs(namespace).Delete(ctx, name, metav1.DeleteOptions{PropagationPolicy: &now})
+		_ = g.Client.BatchV1().Jobs(namespace).Delete(ctx, name, only(job))
 	}
+}
+
+// only deletes the very Job, and with it its pods.
+func only(job types.UID) metav1.DeleteOptions {
+	return metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground), Preconditions: &metav1.Preconditions{UID: &job}}
 }
 
 func (g *Smoke) end(key string, v deploy.Verdict) {
@@ -152,6 +163,7 @@ func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name
 	if apierrors.IsNotFound(err) {
 		job, err = jobs.Create(ctx, jobFor(c, name, command, timeout, !t.noGPU), metav1.CreateOptions{})
 		if err == nil {
+			t.job = job.UID
 			return running(command, ""), false, nil
 		}
 	}
@@ -161,6 +173,7 @@ func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name
 	if !testOf(job, c) {
 		return v, false, fmt.Errorf("a Job %s is there that is not this test: delete it", name)
 	}
+	t.job = job.UID
 	pods, err := g.pods(ctx, job)
 	if err != nil {
 		return v, false, err
@@ -179,7 +192,7 @@ func (g *Smoke) look(ctx context.Context, c deploy.Candidate, t *smokeTest, name
 	t.trouble = cmp.Or(trouble, t.trouble)
 	if unplaced && takesGPU(job) && g.Now().Sub(t.began) > placeLimit {
 		t.noGPU = true
-		return refuse("the smoke test gets no GPU, and begins anew without one: %s", trouble), false, g.withoutGPU(ctx, c, job, command, timeout)
+		return refuse("the smoke test gets no GPU, and begins anew without one: %s", trouble), false, g.withoutGPU(ctx, c, t, job, command, timeout)
 	}
 	return running(command, trouble), false, nil
 }
@@ -193,18 +206,20 @@ func running(command []string, trouble string) deploy.Verdict {
 }
 
 // withoutGPU puts a test in the place of one that gets no GPU.
-func (g *Smoke) withoutGPU(ctx context.Context, c deploy.Candidate, job *batchv1.Job, command []string, timeout time.Duration) error {
+func (g *Smoke) withoutGPU(ctx context.Context, c deploy.Candidate, t *smokeTest, job *batchv1.Job, command []string, timeout time.Duration) error {
 	jobs := g.Client.BatchV1().Jobs(job.Namespace)
-	now := metav1.DeletePropagationBackground
-	err := jobs.Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &now, Preconditions: &metav1.Preconditions{UID: &job.UID}})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := jobs.Delete(ctx, job.Name, only(job.UID)); err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	_, err = jobs.Create(ctx, jobFor(c, job.Name, command, timeout, false), metav1.CreateOptions{})
+	other, err := jobs.Create(ctx, jobFor(c, job.Name, command, timeout, false), metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		return nil // it goes, and the next look makes the other
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	t.job = other.UID
+	return nil
 }
 
 func (g *Smoke) pods(ctx context.Context, job *batchv1.Job) ([]corev1.Pod, error) {

@@ -169,7 +169,8 @@ func TestSmokeWithoutRights(t *testing.T) {
 	}
 }
 
-// Who can have a Job of a test's name cannot have the test pass by it.
+// Who can have a Job of a test's name cannot have the test pass by it, nor loses it to
+// a newer image's test.
 func TestSmokeOfTakenName(t *testing.T) {
 	k := cluster.Get(t)
 	ns := k.Namespace(t)
@@ -190,9 +191,16 @@ func TestSmokeOfTakenName(t *testing.T) {
 		if _, err := k.Client.BatchV1().Jobs(ns).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		v := (&Smoke{Client: k.Client, Parallel: 1, Now: time.Now}).Check(t.Context(), c, nil)
+		g := &Smoke{Client: k.Client, Parallel: 1, Now: time.Now}
+		v := g.Check(t.Context(), c, nil)
 		if want := "cannot run the smoke test: a Job " + job.Name + " is there that is not this test: delete it"; v.Answer != deploy.Refuse || v.Reason != want || v.Until.IsZero() {
 			t.Errorf("%s: %+v", name, v)
+		}
+		newer := c
+		newer.Image = clustertest.Runs.Image("registry.example/lab/"+name, 2)
+		g.Check(t.Context(), newer, nil)
+		if left, err := k.Client.BatchV1().Jobs(ns).Get(t.Context(), job.Name, metav1.GetOptions{}); err != nil || left.DeletionTimestamp != nil {
+			t.Errorf("%s: the Job that is no test was removed: %v", name, err)
 		}
 	}
 }
