@@ -9,8 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +21,7 @@ import (
 
 	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
-	pg "github.com/lab-layers/lab-layers/agent/postgres/cluster"
+	"github.com/lab-layers/lab-layers/agent/postgres/postgrestest"
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
 	"github.com/lab-layers/lab-layers/deploy/gates"
@@ -34,38 +32,14 @@ import (
 // The parts that all tests share: a control plane and a PostgreSQL. Each test
 // has a namespace and a schema of its own.
 var (
-	shared   clustertest.Shared
-	database = sync.OnceValues(startDatabase)
-	schemas  atomic.Int64
+	shared  clustertest.Shared
+	records postgrestest.Shared
 )
 
 func TestMain(m *testing.M) {
 	code := shared.Run(m)
-	if db, err := database(); err == nil {
-		hurry, cancel := context.WithCancel(context.Background())
-		cancel() // what is thrown away need not be written down
-		db.Stop(hurry)
-		os.RemoveAll(db.dir)
-	}
+	records.Stop()
 	os.Exit(code)
-}
-
-type testDatabase struct {
-	*pg.Cluster
-	dir string
-}
-
-func startDatabase() (*testDatabase, error) {
-	dir, err := os.MkdirTemp("", "postgres")
-	if err != nil {
-		return nil, err
-	}
-	started, err := pg.Start(context.Background(), pg.Options{DataDir: dir})
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, err
-	}
-	return &testDatabase{started, dir}, nil
 }
 
 const (
@@ -80,7 +54,6 @@ type lab struct {
 	*clustertest.Cluster
 	store  *postgres.Store
 	ns     string
-	schema string
 	at     map[layers.Ref]layers.Commit
 	pushes int
 	// found is what images were found to hold, by digest.
@@ -91,12 +64,7 @@ func newLab(t testing.TB) *lab {
 	t.Helper()
 	l := &lab{TB: t, Cluster: shared.Get(t), at: map[layers.Ref]layers.Commit{}}
 	l.ns = l.Namespace(t)
-	db, err := database()
-	l.check(err)
-	l.schema = fmt.Sprintf("test_%d", schemas.Add(1))
-	l.store, err = postgres.Open(t.Context(), db.URL(), postgres.Options{Schema: l.schema})
-	l.check(err)
-	t.Cleanup(l.store.Close)
+	l.store = records.Open(t)
 	return l
 }
 
@@ -112,7 +80,7 @@ func (l *lab) check(err error) {
 func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Commit {
 	l.Helper()
 	l.pushes++
-	commit := layers.Commit(digest.FromString(fmt.Sprint(l.schema, l.pushes)).Encoded()[:40])
+	commit := layers.Commit(digest.FromString(fmt.Sprint(l.ns, l.pushes)).Encoded()[:40])
 	repository, err := l.store.Repository(l.Context(), labURL)
 	l.check(err)
 	_, err = l.store.Record(l.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: ref, Old: l.at[ref], New: commit}})

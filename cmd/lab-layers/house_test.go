@@ -42,6 +42,7 @@ agent/cleanup: agent layers pipeline
 agent/web: agent layers pipeline
 agent/postgres: agent agent/cleanup deploy layers pipeline
 agent/postgres/cluster: pipeline/child
+agent/postgres/postgrestest: agent/postgres agent/postgres/cluster
 `
 
 // TestHouse holds the arrows between the packages: what each may import of
