@@ -170,7 +170,7 @@ func (l *leader) member(ctx context.Context, e Environment) (*member, error) {
 	if a == nil || fault != nil || a.unsettled != nil || a.canary == "false" {
 		return nil, nil
 	}
-	url, known := a.url(l.Repositories)
+	url, known := l.Repositories.URL(a.repository)
 	found := l.book.entry(e)
 	if !known || found.pin != nil {
 		return nil, nil

@@ -20,9 +20,8 @@ import (
 type Engine struct {
 	Client kubernetes.Interface
 	Store  Store
-	// Repositories that environments may follow: URLs by the names that
-	// annotations use. With a single one the annotation may be left out.
-	Repositories map[string]string
+	// Repositories that environments may follow, by the names that annotations use.
+	Repositories Repositories
 	// Registry is HOST/PREFIX as nodes reach it.
 	Registry string
 	// Namespaces to look after; none is all.

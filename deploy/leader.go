@@ -3,9 +3,6 @@ package deploy
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -72,9 +69,9 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 	if adoption == nil {
 		return 0, l.gone(ctx, e, "the workload is not an environment any more")
 	}
-	url, known := adoption.url(l.Repositories)
+	url, known := l.Repositories.URL(adoption.repository)
 	if fault == nil && !known {
-		fault = fmt.Errorf("%s is %.80q: take %s", RepositoryAnnotation, adoption.repository, l.choices())
+		fault = fmt.Errorf("%s is %.80q: take %s", RepositoryAnnotation, adoption.repository, l.Repositories.Choices())
 	}
 	faulty := func(fault error) error {
 		l.standsAside(e)
@@ -144,28 +141,6 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		return after, l.observe(ctx, standing)
 	}
 	return time.Second, nil
-}
-
-// url finds the URL of an adoption's repository, among URLs by their names.
-func (a *adoption) url(repositories map[string]string) (url string, known bool) {
-	if url, known = repositories[a.repository]; known {
-		return url, true
-	}
-	if a.repository == "" && len(repositories) == 1 {
-		for _, url := range repositories {
-			return url, true
-		}
-	}
-	return "", false
-}
-
-// choices are what RepositoryAnnotation may have.
-func (l *leader) choices() string {
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(l.Repositories)), func(name string) bool { return name == "" })
-	if len(names) == 0 {
-		return "the one that is watched, which has no name: leave it out"
-	}
-	return strings.Join(names, ", ")
 }
 
 // outOfDate reports whether a workload was read before our own last patch.

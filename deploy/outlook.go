@@ -18,7 +18,7 @@ type Outlook struct {
 	Client kubernetes.Interface
 	// Repositories as an [Engine] has them; nil takes every environment, whatever
 	// repository its annotations name.
-	Repositories map[string]string
+	Repositories Repositories
 	// Registry is HOST/PREFIX as nodes reach it.
 	Registry string
 	// Namespaces to look at; none is all.
@@ -117,7 +117,7 @@ func (o *Outlook) follows(a *adoption, url string) bool {
 	if o.Repositories == nil {
 		return true
 	}
-	followed, known := a.url(o.Repositories)
+	followed, known := o.Repositories.URL(a.repository)
 	return known && followed == url
 }
 

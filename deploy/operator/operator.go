@@ -80,8 +80,8 @@ type TaskRecords interface {
 type Operator struct {
 	Config  *rest.Config
 	Records Records
-	// Repositories that are mirrored: URLs by name.
-	Repositories map[string]string
+	// Repositories that are mirrored, and that tasks may name.
+	Repositories deploy.Repositories
 	// Registry is HOST/PREFIX as nodes reach it.
 	Registry string
 	// Namespace of the LabImages, and of the lease of the one that leads.

@@ -181,8 +181,9 @@ func (r *tasks) make(ctx context.Context, t *api.LabTask) (*batchv1.Job, error) 
 
 // record is what is recorded of a task with a status.
 func (r *tasks) record(t *api.LabTask, is *api.LabTaskStatus) deploy.Task {
+	url, _ := r.Repositories.URL(t.Spec.Repository)
 	record := deploy.Task{
-		Namespace: t.Namespace, Name: t.Name, UID: string(t.UID), User: t.Spec.User, Repository: r.url(t.Spec.Repository),
+		Namespace: t.Namespace, Name: t.Name, UID: string(t.UID), User: t.Spec.User, Repository: url,
 		Layer: layers.Name(t.Spec.Layer), Track: track(t), Digest: digest.Digest(is.Digest), Ref: layers.Ref(is.Ref), Commit: layers.Commit(is.Commit),
 		Run: is.Run, Queue: t.Spec.Queue, State: stateOf(is), Reason: is.Reason, Attempts: is.Attempts, TaskTimes: times(t, is),
 	}

@@ -254,7 +254,9 @@ func TestTaskOfADigest(t *testing.T) {
 	}
 	l.awaitTask("none", in("Failed", api.Failed, "True UnknownDigest"))
 	l.awaitTask("other", in("Failed", api.Failed, "True UnknownDigest"))
-	l.awaitTask("elsewhere", in("Waiting", api.Pinned, "False UnknownRepository"))
+	if task := l.awaitTask("elsewhere", in("Waiting", api.Pinned, "False UnknownRepository")); task.Status.Reason != `the repository is "nlp": take the one that is watched, which has no name: leave it out` {
+		t.Errorf("of another repository: %s", task.Status.Reason)
+	}
 }
 
 // TestTasksWaitForGPUs: of four tasks on two GPUs two wait, and run then.

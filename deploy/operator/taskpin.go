@@ -3,9 +3,6 @@ package operator
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -17,25 +14,13 @@ import (
 	"github.com/lab-layers/lab-layers/layers"
 )
 
-// url is that of the repository of a name; empty if none is known by it. The name
-// may be left out where there is one.
-func (o *Operator) url(name string) string {
-	if url, ok := o.Repositories[name]; ok || name != "" || len(o.Repositories) != 1 {
-		return url
-	}
-	for _, url := range o.Repositories {
-		return url
-	}
-	return ""
-}
-
 // pin chooses a task's image: what its track had when it was submitted, else the
 // first that it gets. It tells why there is none yet.
 func (r *tasks) pin(ctx context.Context, t *api.LabTask, is *api.LabTaskStatus) (standing, error) {
-	url, layer := r.url(t.Spec.Repository), layers.Name(t.Spec.Layer)
-	if url == "" {
-		return standing{deploy.TaskWaiting, "UnknownRepository", fmt.Sprintf("the repository is %q: there are %s", printable(t.Spec.Repository, 255),
-			strings.Join(slices.Sorted(maps.Keys(r.Repositories)), ", "))}, nil
+	layer := layers.Name(t.Spec.Layer)
+	url, known := r.Repositories.URL(t.Spec.Repository)
+	if !known {
+		return standing{deploy.TaskWaiting, "UnknownRepository", fmt.Sprintf("the repository is %q: take %s", printable(t.Spec.Repository, 255), r.Repositories.Choices())}, nil
 	}
 	if t.Spec.Digest != "" {
 		image, err := r.Records.LayerImage(ctx, url, layer, digest.Digest(t.Spec.Digest))
