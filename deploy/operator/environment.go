@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -288,7 +289,7 @@ func (r *environments) follow(ctx context.Context) error {
 		r.listed = listed
 		r.mu.Unlock()
 		for key, l := range listed {
-			if was, ok := before[key]; ok && was.Changed.Equal(l.Changed) && (was.Pinned == nil) == (l.Pinned == nil) {
+			if was, ok := before[key]; ok && !news(was, l) {
 				continue
 			}
 			e := raw("LabEnvironment")
@@ -302,4 +303,16 @@ func (r *environments) follow(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// news reports whether an environment has come to stand elsewhere, or was pinned or
+// resumed: a pin alone changes nothing of where it stands.
+func news(was, is deploy.Listed) bool {
+	since := func(l deploy.Listed) (at time.Time) {
+		if l.Pinned != nil {
+			at = l.Pinned.Since
+		}
+		return at
+	}
+	return !was.Changed.Equal(is.Changed) || !since(was).Equal(since(is))
 }
