@@ -87,8 +87,8 @@ func (r *environments) forStudents(ctx context.Context, e *api.LabEnvironment) (
 		}
 	}
 	for _, of := range have { // of students who have left
-		if err := client.IgnoreNotFound(r.client.Delete(ctx, of)); err != nil {
-			return there, err
+		if err := client.IgnoreNotFound(r.client.Delete(ctx, of)); err != nil && problem == nil {
+			problem = err
 		}
 	}
 	return there, problem
