@@ -307,10 +307,19 @@ func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
 	}
 	l.Log.Info("environment is gone", "environment", e, "why", reason)
 	last := l.book.entry(e).last
-	l.book.forget(e)
-	l.corrections.forget(e)
+	l.forget(e)
 	if last != nil && !last.State.Final() {
 		l.superseded(*last)
 	}
 	return nil
+}
+
+// forget lets go of all that is kept of an environment that is no more.
+func (l *leader) forget(e Environment) {
+	l.book.forget(e)
+	l.corrections.forget(e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.sent, e)
+	delete(l.clocks, e)
 }

@@ -37,7 +37,7 @@ func (l *leader) handle() error {
 	_, err := l.cluster.nodes.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { l.nodeChanged(nil, obj) },
 		UpdateFunc: func(was, obj any) { l.nodeChanged(was, obj) },
-		DeleteFunc: func(any) { l.lookAtKnown() },
+		DeleteFunc: l.nodeGone,
 	})
 	return err
 }
@@ -60,6 +60,14 @@ func (l *leader) nodeChanged(was, obj any) {
 			l.queue.Add(e)
 		}
 	}
+}
+
+// nodeGone has all looked at again, as pods may have gone with the node.
+func (l *leader) nodeGone(obj any) {
+	if name, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
+		l.holdings.drop(name)
+	}
+	l.lookAtKnown()
 }
 
 // lookAtWaiting has those looked at whose rollouts have not begun.

@@ -108,6 +108,14 @@ func (h *holdings) forget(list []Holding) {
 	}
 }
 
+// drop lets go of a node that is no more. What is recorded of it is told from another's
+// of that name by when the node was made.
+func (h *holdings) drop(node string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.seen, node)
+}
+
 // lists reports whether a node's kubelet tells of an image.
 func lists(node *corev1.Node, d digest.Digest) bool {
 	for _, image := range node.Status.Images {

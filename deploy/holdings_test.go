@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 )
 
 func TestHoldings(t *testing.T) {
@@ -54,6 +57,36 @@ func TestHoldings(t *testing.T) {
 		if again := h.look(test.node, image, test.used); again.held != test.held || again.news != nil || again.gone != nil {
 			t.Errorf("%s: once more %+v", test.name, again)
 		}
+	}
+}
+
+// TestForget has nothing kept of nodes and environments that are no more: there may be
+// others every hour.
+func TestForget(t *testing.T) {
+	now := func() time.Time { return time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC) }
+	e := Environment{"vision", Deployment, "unet"}
+	l := &leader{
+		Engine: &Engine{Now: now}, cluster: &cluster{}, book: newBook(), holdings: newHoldings(now), queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[Environment]()),
+		sent: map[Environment]sent{}, clocks: map[Environment]progressClock{}, corrections: corrections{of: map[Environment]*rate.Limiter{}},
+	}
+	defer l.queue.ShutDown()
+	for _, node := range []string{"gpu-1", "gpu-2", "gpu-3"} {
+		l.holdings.set(Holding{node, "sha256:a", now()})
+	}
+	l.nodeGone(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu-1"}})
+	l.nodeGone(cache.DeletedFinalStateUnknown{Key: "gpu-2"})
+	if l.holdings.seen["gpu-3"] == nil || len(l.holdings.seen) != 1 {
+		t.Errorf("of nodes is kept %v", l.holdings.seen)
+	}
+	f := facts{workload: &workload{Environment: e, uid: "1", generation: 1}, last: &Rollout{Environment: e, State: Rolling}}
+	l.took(&f, f.workload)
+	l.still(f)
+	l.corrections.made(e, now())
+	l.book.setLast(*f.last)
+	l.book.setStanding(Standing{Environment: e})
+	l.forget(e)
+	if left := len(l.sent) + len(l.clocks) + len(l.corrections.of) + len(l.book.last) + len(l.book.standings); left > 0 {
+		t.Errorf("%d things are kept of an environment", left)
 	}
 }
 
