@@ -235,11 +235,21 @@ func (l *leader) unstick(ctx context.Context, f *facts) error {
 		if pod.DeletionTimestamp != nil || podReady(pod) || !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return sameImage(failed[c.Name], c.Image) }) {
 			continue
 		}
-		only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}
-		if err := l.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, only); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("remove pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		if err := l.removePod(ctx, pod); err != nil {
+			return err
 		}
 		l.Log.Info("removed a pod that never became ready", "environment", f.workload.Environment, "pod", pod.Name)
+	}
+	return nil
+}
+
+// removePod removes a pod. One that is gone already, or is another's of that name by
+// now, is no error.
+func (l *leader) removePod(ctx context.Context, pod *corev1.Pod) error {
+	only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}
+	err := l.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, only)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("remove pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
 }

@@ -3,8 +3,6 @@ package deploy
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -101,9 +99,7 @@ func (l *leader) standsAside(e Environment) {
 	if last == nil || last.State.Final() {
 		return
 	}
-	for _, next := range l.turns.done(e) {
-		l.queue.Add(next)
-	}
+	l.endTurn(e)
 	if l.canaries.stepAside(*last) {
 		l.lookAtWaiting()
 	}
@@ -140,9 +136,13 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, 
 
 // passTurn lets others roll while nodes keep an environment from its end.
 func (l *leader) passTurn(e Environment) {
-	if !l.turns.rolls(e) {
-		return
+	if l.turns.rolls(e) {
+		l.endTurn(e)
 	}
+}
+
+// endTurn has those look again whose turn it may be now.
+func (l *leader) endTurn(e Environment) {
 	for _, next := range l.turns.done(e) {
 		l.queue.Add(next)
 	}
@@ -150,9 +150,7 @@ func (l *leader) passTurn(e Environment) {
 
 // ended has those look again who waited for a rollout to end.
 func (l *leader) ended(r Rollout) {
-	for _, e := range l.turns.done(r.Environment) {
-		l.queue.Add(e)
-	}
+	l.endTurn(r.Environment)
 	if l.Canary && l.canaries.is(r.Environment) {
 		l.lookAtWaiting()
 	}
@@ -165,6 +163,3 @@ func (l *leader) superseded(r Rollout) {
 	r.State = Superseded
 	l.ended(r)
 }
-
-// sorted are the containers of images, in order.
-func (a Images) sorted() []string { return slices.Sorted(maps.Keys(a)) }

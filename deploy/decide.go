@@ -3,8 +3,6 @@ package deploy
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
@@ -200,7 +198,7 @@ func (f facts) drift() string {
 	if f.target != nil && now.same(f.target.images) {
 		return ""
 	}
-	for _, container := range slices.Sorted(maps.Keys(now)) {
+	for _, container := range now.sorted() {
 		if should, ok := end[container]; ok && !sameImage(now[container], should) {
 			return fmt.Sprintf("container %s has %s, which somebody set by hand; it was given %s", container, now[container], should)
 		}
@@ -220,7 +218,7 @@ func (f facts) rollout(t target, reason string) *Rollout {
 	if f.last != nil && f.last.UID == f.workload.uid {
 		before = f.last.lastGood()
 	}
-	for _, container := range slices.Sorted(maps.Keys(now)) {
+	for _, container := range now.sorted() {
 		r.Images = append(r.Images, Image{
 			Container: container, Layer: f.adoption.layers[container],
 			From: now[container], To: t.images[container], Good: cmp.Or(before[container], now[container]),

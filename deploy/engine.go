@@ -175,9 +175,7 @@ func (l *leader) lookAtAll() {
 	for _, environment := range l.cluster.environments() {
 		l.queue.Add(environment)
 	}
-	for _, environment := range l.book.known() {
-		l.queue.Add(environment)
-	}
+	l.lookAtKnown()
 }
 
 // InStep is when all that is watched of the cluster was last known as it is; zero

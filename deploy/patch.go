@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +54,7 @@ func imagePatch(w *workload, images Images, r Rollout, now time.Time) tree {
 		spec = tree{"jobTemplate": tree{"spec": spec}}
 	}
 	var digests []string
-	for _, container := range slices.Sorted(maps.Keys(images)) {
+	for _, container := range images.sorted() {
 		digests = append(digests, container+"="+string(digestOf(images[container])))
 	}
 	return w.applied(tree{

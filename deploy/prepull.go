@@ -275,10 +275,9 @@ func (l *leader) sweep(ctx context.Context, e Environment, last *Rollout) error 
 		if pod.DeletionTimestamp != nil || wanted(last, pod) && (last.State == Pending || last.State == Held) {
 			continue
 		}
-		only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}}
-		if err := l.Client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, only); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		if err := l.removePod(ctx, pod); err != nil {
 			l.Log.Warn("cannot remove a pod that pulled an image", "environment", e, "pod", pod.Name, "problem", Problem(err))
-			return fmt.Errorf("remove pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			return err
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -120,6 +121,9 @@ func (r Rollout) lastGood() Images {
 
 // Images are references by container.
 type Images map[string]string
+
+// sorted are the containers of images, in order.
+func (a Images) sorted() []string { return slices.Sorted(maps.Keys(a)) }
 
 // same reports whether both have the same containers with the same content.
 func (a Images) same(b Images) bool {

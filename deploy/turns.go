@@ -1,6 +1,9 @@
 package deploy
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // turns bounds how many rollouts go on at once. Those that wait come in the
 // order in which they asked.
@@ -22,12 +25,7 @@ func (t *turns) take(e Environment) bool {
 	if t.limit == 0 || t.active[e] {
 		return true
 	}
-	place := -1
-	for i, w := range t.waiting {
-		if w == e {
-			place = i
-		}
-	}
+	place := slices.Index(t.waiting, e)
 	if place < 0 {
 		place = len(t.waiting)
 		t.waiting = append(t.waiting, e)
@@ -35,7 +33,7 @@ func (t *turns) take(e Environment) bool {
 	if place >= t.limit-len(t.active) {
 		return false
 	}
-	t.waiting = append(t.waiting[:place], t.waiting[place+1:]...)
+	t.waiting = slices.Delete(t.waiting, place, place+1)
 	t.active[e] = true
 	return true
 }
@@ -60,11 +58,8 @@ func (t *turns) done(e Environment) []Environment {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.active, e)
-	for i, w := range t.waiting {
-		if w == e {
-			t.waiting = append(t.waiting[:i], t.waiting[i+1:]...)
-			break
-		}
+	if place := slices.Index(t.waiting, e); place >= 0 {
+		t.waiting = slices.Delete(t.waiting, place, place+1)
 	}
-	return append([]Environment{}, t.waiting[:max(0, min(len(t.waiting), t.limit-len(t.active)))]...)
+	return slices.Clone(t.waiting[:max(0, min(len(t.waiting), t.limit-len(t.active)))])
 }
