@@ -21,10 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
@@ -37,7 +34,7 @@ type environments struct {
 	// live reads past the cache, which has only what is ours.
 	live    client.Reader
 	events  events.EventRecorder
-	changed chan event.GenericEvent
+	changed changes
 
 	mu sync.Mutex
 	// applied is what was made of each environment: see mark.
@@ -49,14 +46,14 @@ type environments struct {
 func (o *Operator) makeEnvironments(m ctrl.Manager) error {
 	r := &environments{
 		Operator: o, client: m.GetClient(), live: m.GetAPIReader(), events: m.GetEventRecorder(lease),
-		changed: make(chan event.GenericEvent), applied: map[types.NamespacedName]string{}, listed: map[types.NamespacedName]deploy.Listed{},
+		changed: make(changes), applied: map[types.NamespacedName]string{}, listed: map[types.NamespacedName]deploy.Listed{},
 	}
 	if err := m.Add(manager.RunnableFunc(r.follow)); err != nil {
 		return err
 	}
 	return builder.ControllerManagedBy(m).Named("labenvironment").For(raw("LabEnvironment")).
 		Owns(raw("LabEnvironment")).Owns(&appsv1.Deployment{}).Owns(&corev1.Service{}).Owns(&policyv1.PodDisruptionBudget{}).
-		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(r.changed.source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(newSteady(r, o.Log, "LabEnvironment"))
 }
@@ -289,16 +286,8 @@ func (r *environments) follow(ctx context.Context) error {
 		r.listed = listed
 		r.mu.Unlock()
 		for key, l := range listed {
-			if was, ok := before[key]; ok && !news(was, l) {
-				continue
-			}
-			e := raw("LabEnvironment")
-			e.SetNamespace(key.Namespace)
-			e.SetName(key.Name)
-			select {
-			case r.changed <- event.GenericEvent{Object: e}:
-			case <-ctx.Done():
-				return nil
+			if was, ok := before[key]; !ok || news(was, l) {
+				r.changed.look(ctx, key)
 			}
 		}
 		return nil

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -11,15 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
@@ -31,7 +28,7 @@ type mirror struct {
 	client client.Client
 	events events.EventRecorder
 	// changed has the LabImages that the records say something new of.
-	changed chan event.GenericEvent
+	changed changes
 
 	mu sync.Mutex
 	// read is what was read of each ref, and wanted the LabImages by name; nil
@@ -49,13 +46,13 @@ type refKey struct {
 func (o *Operator) mirrorImages(m ctrl.Manager) error {
 	r := &mirror{
 		Operator: o, client: m.GetClient(), events: m.GetEventRecorder(lease),
-		changed: make(chan event.GenericEvent), read: map[refKey]deploy.RefState{}, names: map[refKey][]string{},
+		changed: make(changes), read: map[refKey]deploy.RefState{}, names: map[refKey][]string{},
 	}
 	if err := m.Add(manager.RunnableFunc(r.follow)); err != nil {
 		return err
 	}
 	return builder.ControllerManagedBy(m).Named("labimage").For(&api.LabImage{}).
-		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(r.changed.source()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(newSteady(r, o.Log, "LabImage"))
 }
@@ -65,12 +62,7 @@ func (r *mirror) follow(ctx context.Context) error {
 	return r.watchRecords(ctx, "LabImages are not up to date", func(ctx context.Context) error {
 		changed, err := r.refresh(ctx)
 		for _, name := range changed {
-			i := &api.LabImage{}
-			i.Namespace, i.Name = r.Namespace, name
-			select {
-			case r.changed <- event.GenericEvent{Object: i}:
-			case <-ctx.Done():
-			}
+			r.changed.look(ctx, types.NamespacedName{Namespace: r.Namespace, Name: name})
 		}
 		return err
 	})
@@ -199,7 +191,7 @@ func (r *mirror) tell(was, is *api.LabImage) {
 	failed := func(i *api.LabImage) bool { return meta.IsStatusConditionTrue(i.Status.Conditions, api.Degraded) }
 	switch {
 	case failed(is) && (!failed(was) || was.Status.Run != is.Status.Run):
-		r.events.Eventf(was, nil, corev1.EventTypeWarning, "BuildFailed", "Build", "%s", fmt.Sprintf("run %d: %s", is.Status.Run, is.Status.Reason))
+		r.events.Eventf(was, nil, corev1.EventTypeWarning, "BuildFailed", "Build", "run %d: %s", is.Status.Run, is.Status.Reason)
 	case is.Status.Digest != was.Status.Digest && is.Status.Digest != "":
 		r.events.Eventf(was, nil, corev1.EventTypeNormal, "NewImage", "Build", "run %d recorded %s", is.Status.Run, is.Status.Digest)
 	}

@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
@@ -33,7 +32,7 @@ type tasks struct {
 	// live reads past the cache, which may be late, and has only what is ours.
 	live    client.Reader
 	events  events.EventRecorder
-	changed chan event.GenericEvent
+	changed changes
 	// served are the namespaces whose tasks are looked after; an empty name is all.
 	served []string
 	hints  hints

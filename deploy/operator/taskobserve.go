@@ -61,7 +61,7 @@ func (r *tasks) observe(ctx context.Context, t *api.LabTask) (o observed, err er
 	for i := range pods.Items {
 		o.pods = append(o.pods, &pods.Items[i])
 	}
-	for _, p := range append(slices.Clone(o.pods), gone...) {
+	for _, p := range gone {
 		if !slices.ContainsFunc(o.pods, func(o *corev1.Pod) bool { return o.UID == p.UID }) {
 			o.pods = append(o.pods, p)
 		}

@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
 // A task that could not be taken on is tried again with growing pauses. They stay
@@ -50,7 +49,7 @@ func taskCache(ours labels.Selector, namespaces map[string]cache.Config) map[cli
 func (o *Operator) makeTasks(ctx context.Context, m ctrl.Manager, namespaces []string) error {
 	r := &tasks{
 		Operator: o, client: m.GetClient(), live: m.GetAPIReader(), events: m.GetEventRecorder(lease),
-		changed: make(chan event.GenericEvent), served: namespaces,
+		changed: make(changes), served: namespaces,
 		hints: hints{records: o.Records, repositories: map[string]*hinted{}}, waiting: map[types.NamespacedName]bool{}, gone: map[types.NamespacedName][]*corev1.Pod{},
 	}
 	if err := m.GetFieldIndexer().IndexField(ctx, &corev1.Event{}, eventOf, func(obj client.Object) []string {
@@ -74,7 +73,7 @@ func (o *Operator) makeTasks(ctx context.Context, m ctrl.Manager, namespaces []s
 			}
 			return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name}}}
 		})).
-		WatchesRawSource(source.Channel(r.changed, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(r.changed.source()).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 4,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
@@ -121,7 +120,7 @@ func (r *tasks) follow(ctx context.Context) error {
 			}
 			for _, t := range open {
 				if slices.Contains(r.served, t.Namespace) || slices.Contains(r.served, metav1.NamespaceAll) {
-					r.look(ctx, types.NamespacedName{Namespace: t.Namespace, Name: t.Name})
+					r.changed.look(ctx, types.NamespacedName{Namespace: t.Namespace, Name: t.Name})
 				}
 			}
 			reviewed = true
@@ -134,19 +133,8 @@ func (r *tasks) follow(ctx context.Context) error {
 		}
 		r.mu.Unlock()
 		for _, key := range keys {
-			r.look(ctx, key)
+			r.changed.look(ctx, key)
 		}
 		return nil
 	})
-}
-
-// look has one task looked at.
-func (r *tasks) look(ctx context.Context, key types.NamespacedName) {
-	u := raw("LabTask")
-	u.SetNamespace(key.Namespace)
-	u.SetName(key.Name)
-	select {
-	case r.changed <- event.GenericEvent{Object: u}:
-	case <-ctx.Done():
-	}
 }
