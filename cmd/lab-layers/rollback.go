@@ -218,20 +218,23 @@ func environmentsNamed(ctx context.Context, store *postgres.Store, names ...stri
 	if err != nil || len(names) == 0 {
 		return listed, err
 	}
-	by := map[deploy.Environment]deploy.Listed{}
-	var all, found = []deploy.Environment{}, []deploy.Listed{}
+	return listedAs(listed, names)
+}
+
+// listedAs are those of some environments that names are of, each once: a name may
+// stand beside one with a * that it is among.
+func listedAs(listed []deploy.Listed, names []string) ([]deploy.Listed, error) {
+	var all []deploy.Environment
 	for _, e := range listed {
-		by[e.Environment] = e
 		all = append(all, e.Environment)
 	}
+	var picked []deploy.Environment
 	for _, name := range names {
-		picked, err := deploy.PickAll(name, all)
+		found, err := deploy.PickAll(name, all)
 		if err != nil {
 			return nil, inputError{err}
 		}
-		for _, e := range picked {
-			found = append(found, by[e])
-		}
+		picked = append(picked, found...)
 	}
-	return found, nil
+	return slices.DeleteFunc(listed, func(e deploy.Listed) bool { return !slices.Contains(picked, e.Environment) }), nil
 }
