@@ -124,7 +124,7 @@ func (c Calendar) opens(now time.Time) time.Time {
 		if end, _ := c.open(t); !end.IsZero() {
 			return t
 		}
-		if t = c.nextOf(c.windows, t); t.IsZero() {
+		if t = nextOf(c.windows, t); t.IsZero() {
 			break
 		}
 	}
@@ -133,7 +133,7 @@ func (c Calendar) opens(now time.Time) time.Time {
 
 // closes is the first moment after an open one that is closed.
 func (c Calendar) closes(now time.Time) time.Time {
-	freeze := c.nextOf(c.freezes, now)
+	freeze := nextOf(c.freezes, now)
 	within := func(t time.Time) bool { return !t.IsZero() && t.Sub(now) <= Horizon }
 	if len(c.windows) > 0 {
 		t := now
@@ -172,7 +172,7 @@ func latest(list []Window, t time.Time) (end time.Time, by *Window) {
 }
 
 // nextOf is the first beginning after a moment; zero if there is none.
-func (c Calendar) nextOf(list []Window, t time.Time) (first time.Time) {
+func nextOf(list []Window, t time.Time) (first time.Time) {
 	for _, w := range list {
 		if n := w.next(t); !n.IsZero() && (first.IsZero() || n.Before(first)) {
 			first = n

@@ -4,8 +4,7 @@ import "time"
 
 // wall is what clocks on the wall show at t, as if in UTC.
 func wall(t time.Time, zone *time.Location) time.Time {
-	_, offset := t.In(zone).Zone()
-	return t.UTC().Add(time.Duration(offset) * time.Second)
+	return t.UTC().Add(offset(t, zone))
 }
 
 // instants are when clocks on the wall show a time. Where it comes twice they
