@@ -145,7 +145,7 @@ func policyOf(annotations map[string]string) (string, error) {
 func leastOf(annotations map[string]string) (w gpu.Wish, err error) {
 	if text, ok := annotations[MemoryAnnotation]; ok {
 		quantity, err := resource.ParseQuantity(text)
-		if err != nil || quantity.Sign() <= 0 {
+		if err != nil || quantity.Value() < 1<<20 { // a number without a unit is of bytes, which nobody means
 			return w, fmt.Errorf("%s is %.40q: write it such as 40Gi", MemoryAnnotation, text)
 		}
 		w.MemoryMiB = quantity.Value() >> 20

@@ -115,6 +115,7 @@ func TestDriver(t *testing.T) {
 		{"kept off for its memory", barred(candidate("1", MemoryAnnotation, "80Gi")), mixed[2:], records, deploy.Refuse, short},
 		{"kept off for its memory, warned of", barred(candidate("1", MemoryAnnotation, "80Gi", PolicyAnnotation, "warn")), nil, records, deploy.Warn, short},
 		{"kept off for something else", barred(candidate("1", MemoryAnnotation, "40Gi")), mixed[2:], records, deploy.Unknown, "resnet50: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); there is no node that it may run on"},
+		{"memory in bytes", candidate("1", MemoryAnnotation, "40"), fresh, records, deploy.Refuse, `lab-layers.dev/gpu-memory is "40": write it such as 40Gi`},
 		{"bad memory", candidate("1", MemoryAnnotation, "lots"), fresh, records, deploy.Refuse, `lab-layers.dev/gpu-memory is "lots": write it such as 40Gi`},
 		{"bad capability", candidate("1", CapabilityAnnotation, "9"), fresh, records, deploy.Refuse, `lab-layers.dev/gpu-capability: compute capability "9" is not two numbers, such as 8.6`},
 	} {
