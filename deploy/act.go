@@ -15,23 +15,12 @@ import (
 
 // do takes a step. moved is true if there may be another at once.
 func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration, moved bool, err error) {
-	e := f.workload.Environment
 	if s.corrects {
-		l.corrections.made(e, l.Now())
+		l.corrections.made(f.workload.Environment, l.Now())
 	}
 	if s.begin != nil {
-		begun, err := l.Store.Begin(ctx, *s.begin)
-		if err != nil {
-			l.Log.Warn("cannot record a rollout", "environment", e, "error", err)
-			return 0, false, err
-		}
-		if f.last != nil && !f.last.State.Final() {
-			l.superseded(*f.last)
-		}
-		l.book.resumed(begun.Environment)
-		l.book.setLast(begun)
-		l.Log.Info("rollout", "environment", e, "rollout", begun.ID, "commit", begun.Commit.Short(), "pinned", begun.Pinned)
-		return 0, true, nil
+		err := l.begin(ctx, f, *s.begin)
+		return 0, err == nil, err
 	}
 	if s.admit {
 		held, err := l.admit(ctx, f)
@@ -58,18 +47,8 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	}
 	if s.to.underWay() {
 		again = f.deadlineIn()
-		if f.lost && f.still >= f.deadline() {
-			l.letOthers(f, time.Time{})
-		}
-		if s.to == RollingBack && f.last.State == RollingBack && s.patch == nil {
-			if err := l.unstick(ctx, f); err != nil {
-				return 0, false, l.refused(ctx, f, err)
-			}
-		}
-		if f.trouble.unplaced {
-			if err := l.makeWay(ctx, f); err != nil {
-				return 0, false, l.refused(ctx, f, err)
-			}
+		if err := l.tend(ctx, f, s); err != nil {
+			return 0, false, l.refused(ctx, f, err)
 		}
 	}
 	before := f.last.State
@@ -77,6 +56,38 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 		return 0, false, err
 	}
 	return again, before != s.to || s.patch != nil, nil
+}
+
+// begin records a rollout that is to begin.
+func (l *leader) begin(ctx context.Context, f *facts, r Rollout) error {
+	begun, err := l.Store.Begin(ctx, r)
+	if err != nil {
+		l.Log.Warn("cannot record a rollout", "environment", r.Environment, "error", err)
+		return err
+	}
+	if f.last != nil && !f.last.State.Final() {
+		l.superseded(*f.last)
+	}
+	l.book.resumed(begun.Environment)
+	l.book.setLast(begun)
+	l.Log.Info("rollout", "environment", begun.Environment, "rollout", begun.ID, "commit", begun.Commit.Short(), "pinned", begun.Pinned)
+	return nil
+}
+
+// tend does what a rollout under way needs beside its patch.
+func (l *leader) tend(ctx context.Context, f *facts, s step) error {
+	if f.lost && f.still >= f.deadline() {
+		l.letOthers(f, time.Time{})
+	}
+	if s.to == RollingBack && f.last.State == RollingBack && s.patch == nil {
+		if err := l.unstick(ctx, f); err != nil {
+			return err
+		}
+	}
+	if f.trouble.unplaced {
+		return l.makeWay(ctx, f)
+	}
+	return nil
 }
 
 // deadline is how long a rollout may make no progress; 0 is for ever.
