@@ -11,6 +11,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
+// view reads a workload; nil for anything else.
+func view(obj any) *workload {
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		return viewDeployment(o)
+	case *appsv1.StatefulSet:
+		return viewStatefulSet(o)
+	case *appsv1.DaemonSet:
+		return viewDaemonSet(o)
+	case *batchv1.CronJob:
+		return viewCronJob(o)
+	}
+	return nil
+}
+
 func viewDeployment(d *appsv1.Deployment) *workload {
 	w := newWorkload(Deployment, &d.ObjectMeta, &d.Spec.Template)
 	w.replicas, w.paused = or(d.Spec.Replicas, 1), d.Spec.Paused

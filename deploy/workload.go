@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -81,21 +79,6 @@ type progress struct {
 	trouble string
 	// line is how far it is.
 	line string
-}
-
-// view reads a workload; nil for anything else.
-func view(obj any) *workload {
-	switch o := obj.(type) {
-	case *appsv1.Deployment:
-		return viewDeployment(o)
-	case *appsv1.StatefulSet:
-		return viewStatefulSet(o)
-	case *appsv1.DaemonSet:
-		return viewDaemonSet(o)
-	case *batchv1.CronJob:
-		return viewCronJob(o)
-	}
-	return nil
 }
 
 func newWorkload(kind Kind, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) *workload {
