@@ -50,23 +50,14 @@ const longestWay = 8
 // other than 0 is when to look again if nothing happens.
 func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Duration, err error) {
 	w := l.cluster.workload(e)
-	var adoption *adoption
-	var fault error
-	if w != nil {
-		adoption, fault = w.adopted(l.Settings)
+	if w == nil {
+		return 0, l.absent(ctx, e)
 	}
+	adoption, fault := w.adopted(l.Settings)
 	if adoption == nil {
 		if err := l.sweep(ctx, e, nil); err != nil {
 			return 0, err
 		}
-	}
-	if w == nil {
-		if why := l.cluster.unseen(e); why != "" {
-			return 0, l.overlook(ctx, e, why)
-		}
-		return 0, l.gone(ctx, e, "the workload was deleted")
-	}
-	if adoption == nil {
 		return 0, l.gone(ctx, e, "the workload is not an environment any more")
 	}
 	url, known := l.Repositories.URL(adoption.repository)
@@ -88,26 +79,13 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 			return 0, nil // the watch is about to tell more
 		}
 		found := l.book.entry(e)
-		follows := adoption.unsettled == nil || found.pin != nil
-		if !follows && !found.goesOn(w) {
+		if adoption.unsettled != nil && found.pin == nil && !found.goesOn(w) {
 			return 0, faulty(adoption.unsettled)
 		}
-		goal, waiting, err := l.target(ctx, w, adoption, url, found)
+		f, waiting, err := l.look(ctx, w, adoption, url, found)
 		if err != nil {
-			l.Log.Warn("cannot read releases", "environment", e, "error", err)
 			return 0, err
 		}
-		if !follows {
-			goal = nil
-		}
-		f := facts{
-			workload: w, adoption: adoption, target: goal, last: found.last,
-			resumed: found.standing != nil && found.standing.Resumed,
-			rest:    l.corrections.rest(e, l.Now()),
-		}
-		pods := l.pods(w, adoption)
-		f.trouble, f.others, f.lost = pods.trouble(), pods.others, pods.lost()
-		f.still = l.still(f)
 		if last := f.last; last != nil && last.State.underWay() && w.lasting() {
 			if f.lost {
 				l.passTurn(e)
@@ -115,8 +93,7 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 				l.turns.has(e)
 			}
 		}
-		s := decide(f)
-		after, moved, err := l.do(ctx, &f, s)
+		after, moved, err := l.do(ctx, &f, decide(f))
 		if err != nil {
 			return 0, err
 		}
@@ -141,6 +118,39 @@ func (l *leader) reconcile(ctx context.Context, e Environment) (again time.Durat
 		return after, l.observe(ctx, standing)
 	}
 	return time.Second, nil
+}
+
+// absent records what it means that an environment has no workload.
+func (l *leader) absent(ctx context.Context, e Environment) error {
+	if err := l.sweep(ctx, e, nil); err != nil {
+		return err
+	}
+	if why := l.cluster.unseen(e); why != "" {
+		return l.overlook(ctx, e, why)
+	}
+	return l.gone(ctx, e, "the workload was deleted")
+}
+
+// look gathers what is decided by about an environment. waiting is why it has no
+// target, or what waits for its pin to be taken off.
+func (l *leader) look(ctx context.Context, w *workload, a *adoption, url string, found entry) (f facts, waiting string, err error) {
+	goal, waiting, err := l.target(ctx, w, a, url, found)
+	if err != nil {
+		l.Log.Warn("cannot read releases", "environment", w.Environment, "error", err)
+		return f, "", err
+	}
+	if a.unsettled != nil && found.pin == nil {
+		goal = nil
+	}
+	f = facts{
+		workload: w, adoption: a, target: goal, last: found.last,
+		resumed: found.standing != nil && found.standing.Resumed,
+		rest:    l.corrections.rest(w.Environment, l.Now()),
+	}
+	pods := l.pods(w, a)
+	f.trouble, f.others, f.lost = pods.trouble(), pods.others, pods.lost()
+	f.still = l.still(f)
+	return f, waiting, nil
 }
 
 // outOfDate reports whether a workload was read before our own last patch.
