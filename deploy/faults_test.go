@@ -103,7 +103,7 @@ func TestRights(t *testing.T) {
 	_, err = l.Client.RbacV1().ClusterRoles().Update(t.Context(), rollouts, metav1.UpdateOptions{})
 	l.check(err)
 	clustertest.Await(t, "the missing right to be told", func(context.Context) error {
-		l.push("unet", runs(10+l.pushes))
+		l.push("unet", runs(10+l.Pushes))
 		v := l.listed(all[1])
 		if want := "the role lacks patch on cronjobs.batch in namespace " + l.ns; v.State != deploy.Pending || v.Reason != want {
 			return fmt.Errorf("it is %s: %s", v.State, v.Reason)
@@ -113,7 +113,7 @@ func TestRights(t *testing.T) {
 	rollouts.Rules[1].Verbs = []string{"get", "list", "watch", "patch"}
 	_, err = l.Client.RbacV1().ClusterRoles().Update(t.Context(), rollouts, metav1.UpdateOptions{})
 	l.check(err)
-	l.await(all[1], deploy.Healthy, l.at[mainRef])
+	l.await(all[1], deploy.Healthy, l.At[mainRef])
 }
 
 // TestReplicas has one of two engines end in the midst of rollouts.
@@ -303,7 +303,7 @@ func TestKilled(t *testing.T) {
 				deploy.TrackAnnotation: fmt.Sprintf("exam-%t-%d", after, calls),
 			}})
 			branch := layers.Ref(fmt.Sprintf("refs/heads/exam-%t-%d", after, calls))
-			l.release(branch, unet(runs(1)))
+			l.Release(branch, unet(runs(1)))
 			var left atomic.Int64
 			left.Store(calls)
 			reached := func(done func(*deploy.Listed) bool) bool {
@@ -333,7 +333,7 @@ func TestKilled(t *testing.T) {
 				t.Fatalf("killed at call %d it did not get to its end", calls)
 			}
 			left.Store(calls)
-			l.release(branch, unet(clustertest.Crashes.Digest(int(calls))))
+			l.Release(branch, unet(clustertest.Crashes.Digest(int(calls))))
 			if wholeBack := reached(back); !wholeBack && !reached(back) {
 				t.Fatalf("killed at call %d it did not get back", calls)
 			} else {

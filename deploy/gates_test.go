@@ -48,7 +48,7 @@ func TestDriverGate(t *testing.T) {
 	l.AddNode(t, clustertest.Node{Name: "gated-gpu", GPU: old})
 	l.AddNode(t, clustertest.Node{Name: "gated-cpu"})
 	wheel := "wheel: opt/conda/lib/python3.12/site-packages/torch-2.9.0+cu130.dist-info/METADATA"
-	l.found = map[string]pipeline.Metadata{runs(1): {
+	l.Found = map[string]pipeline.Metadata{runs(1): {
 		CUDA:   &pipeline.Finding{Name: "cuda", Version: "13.0", Evidence: wheel},
 		GPU:    pipeline.Finding{Name: pipeline.GPURequired, Evidence: wheel},
 		Driver: &pipeline.Finding{Name: "driver", Version: "580.65.06", Evidence: wheel},
@@ -126,7 +126,7 @@ func TestUnseenNodes(t *testing.T) {
 	}
 	l.awaitSays(strict, deploy.Held, unchecked)
 	l.awaitSays(idle, deploy.Held, "waits until idle for 15m; nodes cannot be seen: "+lacks)
-	l.release("refs/heads/feature", map[layers.Name]string{"bert": runs(2)})
+	l.Release("refs/heads/feature", map[layers.Name]string{"bert": runs(2)})
 	all, err := l.outlook(client).Touched(t.Context(), deploy.Merge{Repository: labURL, Into: mainRef, Images: map[layers.Name]string{"bert": "bert@" + runs(2)}})
 	if err != nil || len(all) != 3 || all[0].Reason != unchecked || all[0].Verdict != deploy.Refuse || all[1].Verdict != deploy.Unknown || all[1].Reason != remedy {
 		t.Errorf("the outlook is %+v, %v", all, err)

@@ -7,26 +7,22 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/agent/postgres/postgrestest"
 	"github.com/lab-layers/lab-layers/deploy"
 	"github.com/lab-layers/lab-layers/deploy/clustertest"
 	"github.com/lab-layers/lab-layers/deploy/gates"
 	"github.com/lab-layers/lab-layers/layers"
-	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 // The parts that all tests share: a control plane and a PostgreSQL. Each test
@@ -52,19 +48,17 @@ const (
 type lab struct {
 	testing.TB
 	*clustertest.Cluster
-	store  *postgres.Store
-	ns     string
-	at     map[layers.Ref]layers.Commit
-	pushes int
-	// found is what images were found to hold, by digest.
-	found map[string]pipeline.Metadata
+	*postgrestest.Repository
+	store *postgres.Store
+	ns    string
 }
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{TB: t, Cluster: shared.Get(t), at: map[layers.Ref]layers.Commit{}}
+	l := &lab{TB: t, Cluster: shared.Get(t)}
 	l.ns = l.Namespace(t)
 	l.store = records.Open(t)
+	l.Repository = postgrestest.NewRepository(t, l.store, labURL)
 	return l
 }
 
@@ -75,43 +69,10 @@ func (l *lab) check(err error) {
 	}
 }
 
-// release records a run of a ref that succeeded, with images of layers by their
-// digests, and returns the commit.
-func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Commit {
-	l.Helper()
-	l.pushes++
-	commit := layers.Commit(digest.FromString(fmt.Sprint(l.ns, l.pushes)).Encoded()[:40])
-	repository, err := l.store.Repository(l.Context(), labURL)
-	l.check(err)
-	_, err = l.store.Record(l.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: ref, Old: l.at[ref], New: commit}})
-	l.check(err)
-	l.at[ref] = commit
-	run, err := l.store.Claim(l.Context(), "test", time.Minute)
-	l.check(err)
-	v := agent.Verdict{
-		State: agent.Succeeded, Plan: &layers.Plan{To: commit},
-		Snapshot: &agent.Snapshot{Repository: repository, Commit: commit, Complete: true, Images: map[layers.Name]pipeline.Image{}},
-	}
-	for _, name := range slices.Sorted(maps.Keys(images)) {
-		d := digest.Digest(images[name])
-		image, err := l.store.Publish(l.Context(), pipeline.Image{
-			Key: layers.Key(digest.FromString(string(name) + string(d))), Repository: string(name), Digest: d, Config: []byte("{}"), Metadata: l.found[string(d)],
-			Blobs: []pipeline.Blob{{Digest: d, DiffID: d, MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Size: 1, Own: true}},
-		})
-		l.check(err)
-		planned := &layers.PlannedLayer{Name: name, Kind: layers.Experiment, Key: image.Key, Step: layers.Build, Reasons: []layers.Reason{}}
-		v.Plan.Layers = append(v.Plan.Layers, planned)
-		v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Made, Image: &image})
-		v.Snapshot.Images[name] = image
-	}
-	l.check(l.store.Finish(l.Context(), *run, v))
-	return commit
-}
-
 // push is a release of one layer on main.
 func (l *lab) push(layer layers.Name, d string) layers.Commit {
 	l.Helper()
-	return l.release(mainRef, map[layers.Name]string{layer: d})
+	return l.Release(mainRef, map[layers.Name]string{layer: d})
 }
 
 // engine is one that deploys the lab's releases.

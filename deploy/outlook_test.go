@@ -60,7 +60,7 @@ func TestOutlook(t *testing.T) {
 	l.AddNode(t, clustertest.Node{Name: "outlook-old", GPU: gpu("550.54.14", "12.4"), Labels: map[string]string{"room": "old"}})
 	l.AddNode(t, clustertest.Node{Name: "outlook-new", GPU: gpu("580.95.05", "13.0"), Labels: map[string]string{"room": "new"}})
 	wheel := "wheel: torch-2.9.0+cu130"
-	l.found = map[string]pipeline.Metadata{runs(2): {
+	l.Found = map[string]pipeline.Metadata{runs(2): {
 		CUDA:   &pipeline.Finding{Name: "cuda", Version: "13.0", Evidence: wheel},
 		GPU:    pipeline.Finding{Name: pipeline.GPURequired, Evidence: wheel},
 		Driver: &pipeline.Finding{Name: "driver", Version: "580.65.06", Evidence: wheel},
@@ -113,7 +113,7 @@ func TestOutlook(t *testing.T) {
 		"deployment/lenient [torch] 1 | when idle for 30m\n" +
 		"deployment/reader [torch] 0\n" +
 		"statefulset/hub [torch] 2\n")
-	l.release("refs/heads/feature", map[layers.Name]string{"torch": runs(2)})
+	l.Release("refs/heads/feature", map[layers.Name]string{"torch": runs(2)})
 	merge.Images["torch"] = "torch@" + runs(2)
 	const needs = "torch: needs driver ≥ 580.65.06 (CUDA 13.0: wheel torch-2.9.0+cu130); "
 	const refused = needs + "node outlook-old has 550.54.14; pin cu126 or upgrade"

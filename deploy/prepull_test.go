@@ -161,7 +161,7 @@ func TestPrePull(t *testing.T) {
 	}
 	pulls := l.watchPulls()
 	stop := l.start(l.engine())
-	commit := l.release(mainRef, map[layers.Name]string{"unet": clustertest.Pulls.Digest(1), "bert": clustertest.Pulls.Digest(2)})
+	commit := l.Release(mainRef, map[layers.Name]string{"unet": clustertest.Pulls.Digest(1), "bert": clustertest.Pulls.Digest(2)})
 	for _, e := range all {
 		l.awaitReason(e, "pre-pull: on 0 of 5 nodes")
 		if v := l.listed(e); v.Nodes == nil || v.Nodes.Eligible != 5 || v.Nodes.Holding != 0 || len(v.Nodes.Missing) != 5 || l.image(e) != ref("unet", runs(1)) {
@@ -234,12 +234,12 @@ func TestPrePullFails(t *testing.T) {
 	images := func(fate clustertest.Fate, n int) map[layers.Name]string {
 		return map[layers.Name]string{"unet": fate.Digest(10 * n), "bert": fate.Digest(10*n + 1), "late": fate.Digest(10*n + 2)}
 	}
-	l.release(mainRef, images(clustertest.Runs, 1))
+	l.Release(mainRef, images(clustertest.Runs, 1))
 	for _, e := range []deploy.Environment{goesOn, holds, late} {
 		l.await(e, deploy.Healthy, "")
 	}
 
-	commit := l.release(mainRef, images(clustertest.Pulls, 3))
+	commit := l.Release(mainRef, images(clustertest.Pulls, 3))
 	l.await(late, deploy.Healthy, commit) // its time is up
 	pulls.awaitGoing(4)
 	pulls.end(pulled())
@@ -253,14 +253,14 @@ func TestPrePullFails(t *testing.T) {
 	l.await(holds, deploy.Healthy, commit)
 
 	// The next image takes the place of one that is still pulled.
-	l.release(mainRef, images(clustertest.Pulls, 4))
+	l.Release(mainRef, images(clustertest.Pulls, 4))
 	l.awaitReason(holds, "pre-pull: on 0 of 2 nodes")
-	last := l.release(mainRef, images(clustertest.Runs, 5))
+	last := l.Release(mainRef, images(clustertest.Runs, 5))
 	for _, e := range []deploy.Environment{goesOn, holds, late} {
 		l.await(e, deploy.Healthy, last)
 	}
 	// A workload that goes takes its pods along.
-	l.release(mainRef, images(clustertest.Pulls, 6))
+	l.Release(mainRef, images(clustertest.Pulls, 6))
 	l.awaitReason(holds, "pre-pull: on 0 of 2 nodes")
 	for _, e := range []deploy.Environment{goesOn, holds} {
 		patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:null,%q:null}}}`, deploy.LayerAnnotation+"main", deploy.TrackAnnotation)

@@ -90,8 +90,8 @@ func TestNamesOfNothing(t *testing.T) {
 	pattern := l.deployment(w)
 	l.start(l.engine())
 	l.awaitSays(branch, deploy.Waiting, "no run of mian has made images yet")
-	l.release("refs/tags/v1", map[layers.Name]string{"unet": runs(3)})
-	commit := l.release(mainRef, map[layers.Name]string{"bert": runs(1), "unet": runs(2)})
+	l.Release("refs/tags/v1", map[layers.Name]string{"unet": runs(3)})
+	commit := l.Release(mainRef, map[layers.Name]string{"bert": runs(1), "unet": runs(2)})
 	l.await(fine, deploy.Healthy, commit)
 	for e, reason := range map[deploy.Environment]string{
 		misspelt: "commit " + commit.Short() + " of main has no image of layer brt; did you mean bert?",
@@ -136,7 +136,7 @@ func TestFaultyInTurn(t *testing.T) {
 	}))
 	l.push("bert", clustertest.Unready.Digest(1))
 	l.await(rolls, deploy.Rolling, "")
-	commit := l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1), "torch": runs(1), "unet": runs(2)})
+	commit := l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1), "torch": runs(1), "unet": runs(2)})
 	has(t, l.await(next, deploy.Held, "").Reason, "waits for its turn")
 	has(t, l.await(canary, deploy.Held, "").Reason, "the smoke test waits")
 	has(t, l.await(after, deploy.Held, "").Reason, "waits for "+canary.String())

@@ -42,7 +42,7 @@ agent/cleanup: agent layers pipeline
 agent/web: agent layers pipeline
 agent/postgres: agent agent/cleanup deploy layers pipeline
 agent/postgres/cluster: pipeline/child
-agent/postgres/postgrestest: agent/postgres agent/postgres/cluster
+agent/postgres/postgrestest: agent agent/postgres agent/postgres/cluster layers pipeline
 `
 
 // TestHouse holds the arrows between the packages: what each may import of

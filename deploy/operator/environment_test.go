@@ -84,7 +84,7 @@ func TestEnvironment(t *testing.T) {
 	})
 
 	good := clustertest.Runs.Digest(1)
-	commit := l.release(mainRef, map[layers.Name]string{"bert": good})
+	commit := l.Release(mainRef, map[layers.Name]string{"bert": good})
 	e := l.awaitEnvironment("bert", ready)
 	if s := e.Status; s.Digest != good || s.Image != registry+"/bert@"+good || s.Commit != string(commit) || s.Available != 2 || s.ObservedGeneration != e.Generation {
 		t.Errorf("it is %+v", s)
@@ -134,7 +134,7 @@ func TestEnvironment(t *testing.T) {
 	})
 
 	// A bad image goes back by itself, and the status says why.
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
 	e = l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool {
 		return condition(s.Conditions, api.Degraded) == "True RolledBack" && s.Digest == good
 	})
@@ -163,7 +163,7 @@ func TestEnvironment(t *testing.T) {
 func TestFirstImageFails(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
 	l.operate()
 	l.roll()
 	l.check(l.client.Create(t.Context(), l.environment("bert", "bert", nil)))
@@ -175,7 +175,7 @@ func TestFirstImageFails(t *testing.T) {
 	if err != nil || len(rollouts) != 1 || rollouts[0].State != deploy.Failed || deploy.Before(rollouts) != nil {
 		t.Errorf("the rollouts are %+v: %v", rollouts, err)
 	}
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(2)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(2)})
 	l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool { return ready(s) && s.Digest == clustertest.Runs.Digest(2) })
 }
 

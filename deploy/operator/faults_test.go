@@ -34,7 +34,7 @@ func TestOlderResources(t *testing.T) {
 		l.replace(now, versions)
 	})
 	one := clustertest.Runs.Digest(1)
-	l.release(mainRef, map[layers.Name]string{"bert": one})
+	l.Release(mainRef, map[layers.Name]string{"bert": one})
 	var told logged
 	l.serve(l.operator(slog.New(slog.NewTextHandler(&told, nil))).Serve)
 	l.await("the remedy to be told", func(context.Context) error {
@@ -54,12 +54,12 @@ func TestOlderResources(t *testing.T) {
 func TestOperators(t *testing.T) {
 	l := newLab(t)
 	one, two := clustertest.Runs.Digest(1), clustertest.Runs.Digest(2)
-	l.release(mainRef, map[layers.Name]string{"bert": one})
+	l.Release(mainRef, map[layers.Name]string{"bert": one})
 	stop := l.operate()
 	l.awaitImage(mainRef, "bert", func(i api.LabImage) bool { return i.Status.Digest == one })
 	l.operate()
 	l.StopAPIServer()
-	l.release(mainRef, map[layers.Name]string{"bert": two})
+	l.Release(mainRef, map[layers.Name]string{"bert": two})
 	stop()
 	l.check(l.StartAPIServer(t.Context()))
 	l.awaitImage(mainRef, "bert", func(i api.LabImage) bool { return i.Status.Digest == two })
@@ -121,7 +121,7 @@ func TestUnreadableEnvironment(t *testing.T) {
 	u.SetNamespace(l.ns)
 	u.SetName("unreadable")
 	l.check(l.client.Create(t.Context(), u))
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
 	l.operate()
 	l.roll()
 	l.check(l.client.Create(t.Context(), l.environment("bert", "bert", nil)))

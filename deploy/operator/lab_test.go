@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/opencontainers/go-digest"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +26,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/lab-layers/lab-layers/agent"
 	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/agent/postgres/postgrestest"
 	"github.com/lab-layers/lab-layers/deploy"
@@ -36,7 +34,6 @@ import (
 	"github.com/lab-layers/lab-layers/deploy/operator"
 	"github.com/lab-layers/lab-layers/deploy/operator/api"
 	"github.com/lab-layers/lab-layers/layers"
-	"github.com/lab-layers/lab-layers/pipeline"
 )
 
 // The parts that all tests share: a control plane with the custom resources, and
@@ -64,16 +61,15 @@ const (
 type lab struct {
 	testing.TB
 	*clustertest.Cluster
+	*postgrestest.Repository
 	client client.Client
 	store  *postgres.Store
 	ns     string
-	at     map[layers.Ref]layers.Commit
-	pushes int
 }
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{TB: t, Cluster: shared.Get(t), at: map[layers.Ref]layers.Commit{}}
+	l := &lab{TB: t, Cluster: shared.Get(t)}
 	scheme := runtime.NewScheme()
 	l.check(errors.Join(clientgoscheme.AddToScheme(scheme), api.AddToScheme(scheme)))
 	var err error
@@ -101,6 +97,7 @@ func newLab(t testing.TB) *lab {
 			l.client.List(ctx, &api.LabTaskList{}, client.InNamespace(l.ns)))
 	})
 	l.store = records.Open(t)
+	l.Repository = postgrestest.NewRepository(t, l.store, labURL)
 	return l
 }
 
@@ -189,60 +186,6 @@ func (l *lab) serve(run func(context.Context)) (stop func()) {
 	}
 	l.Cleanup(stop)
 	return stop
-}
-
-// push records a move of a ref, and that a worker took it up.
-func (l *lab) push(ref layers.Ref) *agent.Run {
-	l.Helper()
-	l.pushes++
-	commit := layers.Commit(digest.FromString(fmt.Sprint(l.ns, l.pushes)).Encoded()[:40])
-	repository, err := l.store.Repository(l.Context(), labURL)
-	l.check(err)
-	_, err = l.store.Record(l.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: ref, Old: l.at[ref], New: commit}})
-	l.check(err)
-	l.at[ref] = commit
-	run, err := l.store.Claim(l.Context(), "test", time.Minute)
-	l.check(err)
-	return run
-}
-
-// finish ends a run with images of layers, given by their digests; a layer that
-// has none failed.
-func (l *lab) finish(run *agent.Run, images map[layers.Name]string) {
-	l.Helper()
-	v := agent.Verdict{
-		State: agent.Succeeded, Plan: &layers.Plan{To: run.Move.New},
-		Snapshot: &agent.Snapshot{Repository: run.Move.Repository, Commit: run.Move.New, Complete: true, Images: map[layers.Name]pipeline.Image{}},
-	}
-	for name, d := range images {
-		key := layers.Key(digest.FromString(string(name) + d))
-		v.Plan.Layers = append(v.Plan.Layers, &layers.PlannedLayer{
-			Name: name, Kind: layers.Experiment, Key: key, Step: layers.Build,
-			Reasons: []layers.Reason{{Kind: layers.ReasonPath, Detail: string(name) + "/train.py changed"}},
-		})
-		if d == "" {
-			v.State, v.Reason, v.Snapshot.Complete = agent.Failed, string(name)+" failed", false
-			v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Broken, Error: errors.New("Dockerfile:3: exit code 1")})
-			continue
-		}
-		d := digest.Digest(d)
-		image, err := l.store.Publish(l.Context(), pipeline.Image{
-			Key: key, Repository: string(name), Digest: d, Config: []byte("{}"),
-			Blobs: []pipeline.Blob{{Digest: d, DiffID: d, MediaType: "application/vnd.oci.image.layer.v1.tar+zstd", Size: 1, Own: true}},
-		})
-		l.check(err)
-		v.Outcomes = append(v.Outcomes, pipeline.Outcome{Layer: name, State: pipeline.Made, Image: &image})
-		v.Snapshot.Images[name] = image
-	}
-	l.check(l.store.Finish(l.Context(), *run, v))
-}
-
-// release is a push that gives images.
-func (l *lab) release(ref layers.Ref, images map[layers.Name]string) layers.Commit {
-	l.Helper()
-	run := l.push(ref)
-	l.finish(run, images)
-	return run.Move.New
 }
 
 // eventsOf are the events of an object: reason and message, a line each.

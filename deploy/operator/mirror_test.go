@@ -47,8 +47,8 @@ func TestMirror(t *testing.T) {
 	l := newLab(t)
 	const exam layers.Ref = "refs/heads/exam"
 	one, two := clustertest.Runs.Digest(1), clustertest.Runs.Digest(2)
-	first := l.release(mainRef, map[layers.Name]string{"bert": one, "gpt": one})
-	l.release(exam, map[layers.Name]string{"bert": one})
+	first := l.Release(mainRef, map[layers.Name]string{"bert": one, "gpt": one})
+	l.Release(exam, map[layers.Name]string{"bert": one})
 	stop := l.operate()
 	bert := l.awaitImage(mainRef, "bert", func(i api.LabImage) bool { return i.Status.Digest == one })
 	s := bert.Status
@@ -62,7 +62,7 @@ func TestMirror(t *testing.T) {
 	l.awaitImage(exam, "bert", func(i api.LabImage) bool { return i.Status.Digest == one })
 
 	// It builds, and fails: the image of before stays told.
-	run := l.push(mainRef)
+	run := l.Push(mainRef)
 	building := l.awaitImage(mainRef, "bert", func(i api.LabImage) bool { return i.Status.Building })
 	if got := condition(building.Status.Conditions, api.Progressing); got != "True RunOpen" || building.Status.Digest != one {
 		t.Errorf("Progressing is %s of %+v", got, building.Status)
@@ -70,7 +70,7 @@ func TestMirror(t *testing.T) {
 	if got := condition(building.Status.Conditions, api.Ready); got != "False Outdated" {
 		t.Errorf("Ready is %s", got)
 	}
-	l.finish(run, map[layers.Name]string{"bert": "", "gpt": two})
+	l.Finish(run, map[layers.Name]string{"bert": "", "gpt": two})
 	broken := l.awaitImage(mainRef, "bert", func(i api.LabImage) bool { return condition(i.Status.Conditions, api.Degraded) == "True BuildFailed" })
 	if s := broken.Status; s.Building || s.Digest != one || !strings.Contains(s.Reason, "Dockerfile:3") || s.Commit != string(run.Move.New) {
 		t.Errorf("what failed is %+v", s)
@@ -103,7 +103,7 @@ func TestMirror(t *testing.T) {
 	stop()
 	repository, err := l.store.Repository(t.Context(), labURL)
 	l.check(err)
-	_, err = l.store.Record(t.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: exam, Old: l.at[exam]}})
+	_, err = l.store.Record(t.Context(), []agent.Move{{Repository: repository, URL: labURL, Ref: exam, Old: l.At[exam]}})
 	l.check(err)
 	l.operate()
 	l.await("the LabImage of the deleted branch to go", func(ctx context.Context) error {

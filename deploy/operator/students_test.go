@@ -29,7 +29,7 @@ func TestStudents(t *testing.T) {
 	l.operate()
 	l.roll()
 	good := clustertest.Runs.Digest(1)
-	commit := l.release(mainRef, map[layers.Name]string{"bert": good})
+	commit := l.Release(mainRef, map[layers.Name]string{"bert": good})
 	l.check(l.client.Create(t.Context(), l.environment("lab", "bert", func(s *api.LabEnvironmentSpec) {
 		s.Students = []string{"ada", "kurt"}
 		s.Home = &api.Home{Size: resource.MustParse("1Gi"), StorageClassName: new("manual")}
@@ -77,7 +77,7 @@ func TestStudents(t *testing.T) {
 	})
 
 	// An image that fails is told of the class, and each goes back.
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
 	l.awaitEnvironment("lab", func(s api.LabEnvironmentStatus) bool {
 		return condition(s.Conditions, api.Degraded) == "True RolledBack" && s.Available == 2 && s.Digest == good &&
 			strings.Contains(s.Reason, "of 2 students have theirs; ada: ") && strings.Contains(s.Reason, "CrashLoopBackOff")

@@ -21,7 +21,7 @@ import (
 func TestTables(t *testing.T) {
 	l := newLab(t)
 	one := clustertest.Runs.Digest(1)
-	commit := string(l.release(mainRef, map[layers.Name]string{"bert": one}))
+	commit := string(l.Release(mainRef, map[layers.Name]string{"bert": one}))
 	// What is in the way of the environment, and of the task, takes many words.
 	taken := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: l.ns, Name: "train"}}
 	taken.Spec.Ports = []corev1.ServicePort{{Port: 80}}

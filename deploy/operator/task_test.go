@@ -138,9 +138,9 @@ func (l *lab) jobs() []batchv1.Job {
 func TestTask(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns, GPU: clustertest.GPU{Product: "A100", Count: 2}})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
 	good := clustertest.Runs.Digest(2)
-	commit := l.release(mainRef, map[layers.Name]string{"bert": good})
+	commit := l.Release(mainRef, map[layers.Name]string{"bert": good})
 	submitted := l.submit("train", func(s *api.LabTaskSpec) {
 		s.GPU = &api.Devices{Count: 1}
 		s.Container.Command, s.Container.Args = []string{"python3", "train.py"}, []string{"--epochs=3"}
@@ -148,7 +148,7 @@ func TestTask(t *testing.T) {
 		s.Deadline, s.Retries = "12h", 2
 	})
 	l.nextSecond(submitted)
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(3)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(3)})
 	l.operate()
 	task := l.awaitTask("train", in("Succeeded", api.Complete, "True Succeeded"))
 	s := task.Status
@@ -218,7 +218,7 @@ func TestTaskWaitsForTheFirstImage(t *testing.T) {
 		t.Errorf("it is %+v", waits.Status)
 	}
 	l.nextSecond(task)
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(1)})
 	l.awaitTask("train", func(s api.LabTaskStatus) bool {
 		return strings.HasSuffix(s.Reason, "waited for; one other ref has images")
 	})
@@ -226,9 +226,9 @@ func TestTaskWaitsForTheFirstImage(t *testing.T) {
 	l.awaitTask("misspelt", func(s api.LabTaskStatus) bool {
 		return s.Reason == "main has no image of brt yet: the first is waited for; did you mean bert?"
 	})
-	l.release("refs/tags/v1", map[layers.Name]string{"gpt": clustertest.Crashes.Digest(2)})
-	l.release("refs/tags/v1.1", map[layers.Name]string{"bert": clustertest.Runs.Digest(3)})
-	l.release("refs/tags/v2", map[layers.Name]string{"bert": clustertest.Crashes.Digest(4)})
+	l.Release("refs/tags/v1", map[layers.Name]string{"gpt": clustertest.Crashes.Digest(2)})
+	l.Release("refs/tags/v1.1", map[layers.Name]string{"bert": clustertest.Runs.Digest(3)})
+	l.Release("refs/tags/v2", map[layers.Name]string{"bert": clustertest.Crashes.Digest(4)})
 	done := l.awaitTask("train", in("Succeeded", api.Pinned, "True FirstImage"))
 	if done.Status.Digest != clustertest.Runs.Digest(3) || done.Status.Ref != "refs/tags/v1.1" {
 		t.Errorf("it is %+v", done.Status)
@@ -238,8 +238,8 @@ func TestTaskWaitsForTheFirstImage(t *testing.T) {
 func TestTaskOfADigest(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	old := l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
+	old := l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
 	l.operate()
 	l.submit("old", func(s *api.LabTaskSpec) { s.Digest = clustertest.Runs.Digest(1) })
 	l.submit("none", func(s *api.LabTaskSpec) { s.Digest = clustertest.Runs.Digest(9) })
@@ -263,7 +263,7 @@ func TestTaskOfADigest(t *testing.T) {
 func TestTasksWaitForGPUs(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns, GPU: clustertest.GPU{Product: "A100", Count: 2, MemoryMiB: 40960}, Taints: []corev1.Taint{clustertest.GPUTaint()}})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
 	reads := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: l.ns}}
 	reads.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "lab-layers-capacity"}
 	reads.Subjects = []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: l.ns, Name: "agent"}}
@@ -315,7 +315,7 @@ func TestTaskOverQuota(t *testing.T) {
 		}
 		return err
 	})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
 	l.operate()
 	one := func(s *api.LabTaskSpec) { s.GPU = &api.Devices{Count: 1} }
 	l.submit("a", one)
@@ -333,7 +333,7 @@ func TestTaskOverQuota(t *testing.T) {
 func TestTaskInAQueue(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
 	l.operate()
 	l.submit("train", func(s *api.LabTaskSpec) { s.Queue = "ada" })
 	task := l.awaitTask("train", in("Queued", api.Queued, "True NoKueue"))
@@ -350,7 +350,7 @@ func TestTaskInAQueue(t *testing.T) {
 func TestTasksThatFail(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1), "crash": clustertest.Crashes.Digest(2), "lost": clustertest.PullFails.Digest(3)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1), "crash": clustertest.Crashes.Digest(2), "lost": clustertest.PullFails.Digest(3)})
 	l.operate()
 	l.submit("crash", func(s *api.LabTaskSpec) { s.Layer = "crash" })
 	l.submit("lost", func(s *api.LabTaskSpec) { s.Layer, s.Deadline = "lost", "3s" })
@@ -406,7 +406,7 @@ func TestTasksThatFail(t *testing.T) {
 func TestTaskIsDeleted(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1), "gpt": clustertest.Runs.Digest(2)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1), "gpt": clustertest.Runs.Digest(2)})
 	stop := l.operate()
 	l.submit("short", func(s *api.LabTaskSpec) { s.Layer, s.TTL = "gpt", "1s" })
 	running := l.submit("long", nil)

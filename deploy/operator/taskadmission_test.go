@@ -73,7 +73,7 @@ func TestTasksThatAreRefused(t *testing.T) {
 func TestTaskOfAnUnknownForm(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
 	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
 		"user": "eve", "layer": "bert",
 		"container": map[string]any{"resources": map[string]any{"limits": map[string]any{"cpu": "1e1.5"}}},

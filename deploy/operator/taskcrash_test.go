@@ -43,7 +43,7 @@ func (c *crashing) RecordTask(ctx context.Context, t deploy.Task) error {
 func TestOneJob(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Unready.Digest(1)})
 	records := &crashing{Store: l.store, crashed: make(chan struct{}, 1)}
 	o := l.operator(l.log())
 	o.Records = records
@@ -56,7 +56,7 @@ func TestOneJob(t *testing.T) {
 	if len(before) != 1 || task.Status.Job != "" || task.Status.Digest != clustertest.Unready.Digest(1) {
 		t.Fatalf("there are %d Jobs, and the task tells %+v", len(before), task.Status)
 	}
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Crashes.Digest(2)})
 	l.operate()
 	after := l.awaitTask("train", in("Running", api.Running, "True Running"))
 	if jobs := l.jobs(); len(jobs) != 1 || jobs[0].UID != before[0].UID || after.Status.Job != string(jobs[0].UID) || after.Status.Digest != clustertest.Unready.Digest(1) {
@@ -69,7 +69,7 @@ func TestOneJob(t *testing.T) {
 func TestTasksWithoutRights(t *testing.T) {
 	l := newLab(t)
 	l.AddNode(t, clustertest.Node{Name: l.ns})
-	l.release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
 	var binding rbacv1.RoleBinding
 	l.check(l.client.Get(t.Context(), types.NamespacedName{Namespace: l.ns, Name: "lab-layers-tasks"}, &binding))
 	l.check(l.client.Delete(t.Context(), &binding))

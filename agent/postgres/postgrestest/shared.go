@@ -1,5 +1,5 @@
-// Package postgrestest has records for tests of other packages: a PostgreSQL for
-// all tests of one, and in it a schema for each test.
+// Package postgrestest has records for tests of other packages: a PostgreSQL for all
+// tests of one, in it a schema for each test, and repositories that were pushed to.
 package postgrestest
 
 import (
