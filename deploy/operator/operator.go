@@ -257,7 +257,7 @@ func (o *Operator) served(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = client.ServerResourcesForGroupVersion(api.Version().String())
+	_, err = client.ServerResourcesForGroupVersionWithContext(ctx, api.Version().String())
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("the cluster has no resources of %s: apply docs/examples/kubernetes/crds", api.Version())
 	}
