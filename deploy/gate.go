@@ -38,6 +38,9 @@ type Candidate struct {
 	Template *corev1.PodTemplateSpec
 	// Annotations of the workload.
 	Annotations map[string]string
+	// Owner is the kind of what made the workload, such as LabEnvironment; empty if
+	// nothing did.
+	Owner string
 	// Barred are the nodes that the pods may not run on.
 	Barred []*corev1.Node
 	// Running are the nodes on which its pods are now, by name.

@@ -31,6 +31,13 @@ var (
 	ours = []string{commitAnnotation, digestAnnotation, runAnnotation, rolledAtAnnotation, strategyAnnotation}
 )
 
+// Set are the annotations of ours that were set for us to read, and not by us to tell.
+func Set(annotations map[string]string) map[string]string {
+	set := maps.Clone(annotations)
+	maps.DeleteFunc(set, func(key, _ string) bool { return !strings.HasPrefix(key, prefix) || slices.Contains(ours, key) })
+	return set
+}
+
 // maxUnread bounds the annotations that are named since nothing reads them.
 const maxUnread = 3
 

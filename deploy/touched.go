@@ -108,7 +108,7 @@ func (w *workload) gpus() (n int64) {
 func (w *workload) candidate(container string, layer layers.Name, image string) Candidate {
 	return Candidate{
 		Environment: w.Environment, Container: container, Layer: layer, Image: image,
-		Template: w.template, Annotations: w.annotations,
+		Template: w.template, Annotations: w.annotations, Owner: w.owner,
 	}
 }
 

@@ -36,6 +36,11 @@ func (f *deployFlags) rolling(ctx context.Context, store *postgres.Store, regist
 	if err != nil {
 		return nil, err
 	}
+	inStep, err := operator.NewInStep(custom.Config, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	engine.Last = append([]deploy.Gate{inStep}, engine.Last...)
 	client, err := f.client() // of its own: see NewReach
 	if err != nil {
 		return nil, err

@@ -165,7 +165,10 @@ func (l *lab) log() *slog.Logger { return slog.New(slog.NewTextHandler(l.Output(
 func (l *lab) roll() {
 	client, err := kubernetes.NewForConfig(l.config())
 	l.check(err)
+	inStep, err := operator.NewInStep(l.config(), time.Now)
+	l.check(err)
 	e := &deploy.Engine{
+		Gates: []deploy.Gate{gates.Calendar{Now: time.Now}}, Last: []deploy.Gate{inStep},
 		Client: client, Store: l.store, Repositories: map[string]string{"": labURL}, Registry: registry,
 		Namespaces: []string{l.ns}, Settings: gates.Settings{}, Now: time.Now, Log: l.log(),
 	}

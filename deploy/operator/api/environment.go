@@ -354,7 +354,7 @@ type LabEnvironmentStatus struct {
 	Nodes string `json:"nodes,omitempty"`
 	// Short is what tables show of these.
 	// +optional
-	Short Short `json:"short,omitempty"`
+	Short Short `json:"short,omitzero"`
 	// Available are the pods that serve.
 	Available int32 `json:"available"`
 	// Conditions are Ready, Progressing and Degraded.

@@ -74,7 +74,7 @@ type LabImageStatus struct {
 	Commit string `json:"commit,omitempty"`
 	// Short is what tables show of the digest, the commit and the reason.
 	// +optional
-	Short Short `json:"short,omitempty"`
+	Short Short `json:"short,omitzero"`
 	// Run is the id of the ref's last run.
 	// +optional
 	Run int64 `json:"run,omitempty"`

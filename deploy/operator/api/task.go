@@ -112,7 +112,7 @@ type LabTaskStatus struct {
 	Reason string `json:"reason,omitempty"`
 	// Short is what tables show of the digest, the commit and the reason.
 	// +optional
-	Short Short `json:"short,omitempty"`
+	Short Short `json:"short,omitzero"`
 	// Image that it has, by digest.
 	// +optional
 	Image string `json:"image,omitempty"`
@@ -132,9 +132,9 @@ type LabTaskStatus struct {
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
 	// +optional
-	Times TaskTimes `json:"times,omitempty"`
+	Times TaskTimes `json:"times,omitzero"`
 	// +optional
-	Durations TaskDurations `json:"durations,omitempty"`
+	Durations TaskDurations `json:"durations,omitzero"`
 	// Conditions are Pinned, Queued, Scheduled, Running, Complete and Failed.
 	// +optional
 	// +listType=map
