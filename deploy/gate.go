@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,6 +50,12 @@ type Candidate struct {
 	Unseen string
 	// Queued is when the rollout was decided on.
 	Queued time.Time
+}
+
+// First reports whether it would be the container's first image: nothing runs yet that a
+// rollout could disturb.
+func (c Candidate) First() bool {
+	return slices.ContainsFunc(c.Template.Spec.Containers, func(is corev1.Container) bool { return is.Name == c.Container && is.Image == NoImage })
 }
 
 // Gate decides whether an environment may get an image now. It is asked again

@@ -12,7 +12,7 @@ import (
 )
 
 // Calendar lets rollouts begin within the windows of an environment, and in none
-// of its freezes.
+// of its freezes. A first image comes at any time.
 type Calendar struct{ Now func() time.Time }
 
 var _ deploy.Gate = Calendar{}
@@ -25,6 +25,9 @@ func (g Calendar) Check(_ context.Context, c deploy.Candidate, _ []*corev1.Node)
 	times, err := calendar.Parse(c.Annotations[WindowAnnotation], c.Annotations[FreezeAnnotation])
 	if err != nil {
 		return deploy.Verdict{Answer: deploy.Refuse, Reason: strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	if c.First() {
+		return deploy.Verdict{Answer: deploy.Allow}
 	}
 	state := times.At(g.Now())
 	answer := deploy.Allow

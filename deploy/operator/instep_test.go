@@ -37,6 +37,12 @@ func TestInStep(t *testing.T) {
 			return s.State == string(deploy.Held) && strings.HasPrefix(s.Reason, "outside its window")
 		})
 	}
+	// Who is new does not wait for a window, as there is nothing to disturb.
+	l.edit("class", func(s *api.LabEnvironmentSpec) { s.Students = append(s.Students, "emmy") })
+	l.awaitEnvironment("class-emmy", ready)
+	l.awaitEnvironment("class", func(s api.LabEnvironmentStatus) bool {
+		return s.State == string(deploy.Held) && strings.HasPrefix(s.Reason, "1 of 2 students have theirs; ada: outside its window")
+	})
 	l.edit("bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Window = "" })
 	l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool { return ready(s) && s.Digest == clustertest.Runs.Digest(2) })
 }

@@ -128,7 +128,8 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 	s := api.LabEnvironmentStatus{ObservedGeneration: e.Generation, Environments: int32(len(there)), State: string(deploy.Healthy)}
 	count := map[string]int{}
 	ready, progressing, degraded := 0, false, false
-	var troubles []string
+	var troubles, waits []string // of students, and why
+	var pinned []string          // by whom
 	for i, of := range there {
 		is := of.Status
 		state := is.State
@@ -137,13 +138,19 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 		}
 		count[state]++
 		s.Available += is.Available
+		said := of.Labels[studentLabel] + ": " + is.Reason
 		if meta.IsStatusConditionTrue(is.Conditions, api.Ready) {
 			ready++
+		} else if is.Reason != "" {
+			waits = append(waits, said)
 		}
 		progressing = progressing || state == string(deploy.Waiting) || meta.IsStatusConditionTrue(is.Conditions, api.Progressing)
 		if meta.IsStatusConditionTrue(is.Conditions, api.Degraded) {
 			degraded = true
-			troubles = append(troubles, of.Labels[studentLabel]+": "+is.Reason)
+			troubles = append(troubles, said)
+		}
+		if is.Pinned != "" {
+			pinned = append(pinned, is.Pinned)
 		}
 		if i == 0 {
 			s.Image, s.Digest, s.Commit = is.Image, is.Digest, is.Commit
@@ -161,6 +168,12 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 	if len(there) < whole && s.State == string(deploy.Healthy) {
 		s.State = string(deploy.Waiting)
 	}
+	switch by := slices.Compact(slices.Sorted(slices.Values(pinned))); {
+	case len(pinned) == len(there) && len(by) == 1:
+		s.Pinned = by[0]
+	case len(pinned) > 0:
+		s.Pinned = fmt.Sprintf("%d of %d", len(pinned), len(there))
+	}
 	if ready < whole {
 		s.Reason = fmt.Sprintf("%d of %d students have theirs", ready, whole)
 	}
@@ -168,6 +181,9 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 	if problem != nil {
 		degraded, reason = true, "NotMade"
 		troubles = append([]string{deploy.Problem(problem)}, troubles...)
+	}
+	if len(troubles) == 0 {
+		troubles = waits
 	}
 	if len(troubles) > 0 {
 		s.Reason += "; " + troubles[0]
