@@ -87,7 +87,7 @@ func parentName(in *inputs) string {
 	if in.parentKey == "" {
 		return "no parent layer"
 	}
-	return fmt.Sprintf("%s at %s", in.layer.Parent, short(in.parentKey))
+	return fmt.Sprintf("%s of key %s", in.layer.Parent, short(in.parentKey))
 }
 
 func short(key Key) string { return fmt.Sprintf("%.19s", key) }
