@@ -31,12 +31,13 @@ the same if --compression, --reproducible and --rebuild are.
 With --kubeconfig it also names the environments that follow the branch which the
 commit would be merged into and use a layer that would change. With --data-dir or
 --database-url, too, the images that an agent built of the commit are held against
-the nodes, as the gates do before a rollout. In JSON these are the keys "into" and
+the nodes, as the gates do before a rollout, and what is pinned is told. In JSON
+these are the keys "into", "records": whether records were looked at, and
 "environments": [{"environment": {"namespace", "kind", "name"}, "owner",
 "repository", "layers", "gpus", "verdict": "allow|warn|unknown|refuse", "reason",
 "waits", "from", "idle"}], the gravest first; "verdict" is not there while nothing
-is built, "waits" says why it would not roll at once, "from" when it would, and
-"idle" that it waits then until nobody computes.`,
+is known to be built, "waits" says why it would not roll at once, "from" when it
+would, and "idle" that it waits then until nobody computes.`,
 		Example: `  lab-layers plan --explain                    the last commit
   lab-layers plan --from main --to feature/x   a branch, before it is merged
   lab-layers plan --config lab-layers.yaml     with a file that is not committed

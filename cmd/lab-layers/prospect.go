@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type planCluster struct {
 	into       string
 	repository string
 	records    recordFlags
-	recorded   bool // whether there are records
+	recorded   bool // whether records are named
 }
 
 func (f *planCluster) add(cmd *cobra.Command) {
@@ -37,12 +38,14 @@ func (f *planCluster) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.namespaces, "namespaces", nil, "namespaces of the cluster to look at (default: all)")
 	flags.StringVar(&f.into, "into", "", "branch that the commit would be merged into (default: main, or master where there is no main)")
 	flags.StringVar(&f.repository, "repository", "", "name of the repository in the agent's --repo; environments that name another are left out (default: none are)")
-	flags.StringVar(&f.records.dataDir, "data-dir", "", "data directory of the agent: what it built of the commit is held against the nodes")
-	flags.StringVar(&f.records.databaseURL, "database-url", "", "the same of an agent's PostgreSQL, if it has no private one")
+	flags.StringVar(&f.records.dataDir, "data-dir", "", "data directory of the agent: what it built of the commit is held against the nodes (or LAB_LAYERS_DATA_DIR)")
+	flags.StringVar(&f.records.databaseURL, "database-url", "", "the same of an agent's PostgreSQL, if it has no private one (or LAB_LAYERS_DATABASE_URL)")
 }
 
 func (f *planCluster) check(cmd *cobra.Command) error {
-	f.recorded = f.records.dataDir != "" || f.records.databaseURL != ""
+	// Without either there need be no records, so the directory has no default here.
+	f.records.dataDir = cmp.Or(f.records.dataDir, os.Getenv("LAB_LAYERS_DATA_DIR"))
+	f.recorded = f.records.dataDir != "" || givenDatabase(f.records.databaseURL) != ""
 	if f.asked() {
 		return nil
 	}
@@ -75,6 +78,9 @@ func (f *planCluster) client() (clientgo.Interface, error) {
 type prospect struct {
 	Into         layers.Ref       `json:"into"`
 	Environments []deploy.Touched `json:"environments"`
+	// Records is whether an agent's were looked at. Without them it is not known what
+	// is pinned or built already.
+	Records bool `json:"records"`
 }
 
 // plannedMerge is a plan's JSON where a cluster was asked: the plan, with the
@@ -91,7 +97,7 @@ func (f *planCluster) prospect(ctx context.Context, v *view, plan *layers.Plan) 
 	if err != nil {
 		return nil, err
 	}
-	p := &prospect{Into: f.branch(v), Environments: []deploy.Touched{}}
+	p := &prospect{Into: f.branch(v), Environments: []deploy.Touched{}, Records: f.recorded}
 	merge := deploy.Merge{Repository: v.name, Into: p.Into, Images: map[layers.Name]string{}}
 	for _, l := range plan.Layers {
 		if l.Step != layers.Absent && (l.Step == layers.Build || l.Key != l.PreviousKey) {
@@ -210,5 +216,9 @@ func (p *prospect) print(w io.Writer) error {
 		}
 		rows = append(rows, []string{t.Environment.Namespace + "/" + t.Environment.Name, t.Kind(), numberOf(t.GPUs), strings.Join(names, ", "), verdict, cut(rolls, 100), t.Reason})
 	}
-	return table(w, rows...)
+	if err := table(w, rows...); err != nil || p.Records {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "no records were looked at, so pins and images that are built already are not known: name the agent's with --data-dir or --database-url")
+	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 // TestPlanWithoutCluster shows the plan where the cluster cannot be asked, or is
 // not named.
 func TestPlanWithoutCluster(t *testing.T) {
+	t.Setenv("LAB_LAYERS_DATA_DIR", "")
+	t.Setenv("LAB_LAYERS_DATABASE_URL", "")
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"lab-layers.yaml":    "version: 1\nlayers:\n  - {name: base, kind: base, context: .}\n",
@@ -51,6 +54,21 @@ func TestPlanWithoutCluster(t *testing.T) {
 		if strings.HasPrefix(args, "--kubeconfig") && (json.Unmarshal(out.Bytes(), &plan) != nil || plan.Builds() != 1 || plan.Environments != nil) {
 			t.Errorf("%s prints %s", args, out.String())
 		}
+	}
+	// The variables name records as the flags do, and ask for no cluster by themselves.
+	for name, value := range map[string]string{"LAB_LAYERS_DATA_DIR": dir, "LAB_LAYERS_DATABASE_URL": "nonsense"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			root := newRoot(io.Discard, io.Discard)
+			root.SetArgs([]string{"plan", "--repo", dir})
+			if err := root.Execute(); err != nil {
+				t.Error(err)
+			}
+			root.SetArgs([]string{"plan", "--repo", dir, "--kubeconfig", away, "--context", "away"})
+			if err := root.Execute(); err == nil || strings.Contains(err.Error(), "ask the cluster") {
+				t.Errorf("no records were looked for: %v", err)
+			}
+		})
 	}
 	// The base image was not looked up, so an agent has another key.
 	var out bytes.Buffer

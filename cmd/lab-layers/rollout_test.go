@@ -131,7 +131,7 @@ func TestRollout(t *testing.T) {
 		return l.command("", p.binary, append([]string{"plan", "--repo", l.dir, "--kubeconfig", c.Kubeconfig, "--namespaces", ns}, args...)...)
 	}
 	const heading = "ENVIRONMENT      KIND        GPUS  LAYERS  DRIVER AND GPU  ROLLS     WHY"
-	if said := planned(); !strings.Contains(said, "\nmerging it into main touches 1 environment\n"+heading) || !strings.Contains(said, "/unet  Deployment        unet    not built yet   on merge") {
+	if said := planned(); !strings.Contains(said, "\nmerging it into main touches 1 environment\n"+heading) || !strings.Contains(said, "/unet  Deployment        unet    not built yet   on merge") || !strings.Contains(said, "\nno records were looked at") {
 		t.Errorf("plan says %s", said)
 	}
 	if said := planned("--into", "exam"); !strings.HasSuffix(said, "\nmerging it into exam touches no environment") {
@@ -141,7 +141,7 @@ func TestRollout(t *testing.T) {
 	agent.await(`msg="run ended".*ref=refs/heads/feature/x`)
 	var merge plannedMerge
 	l.check(json.Unmarshal([]byte(planned("-o", "json", "--database-url", m.database)), &merge))
-	if e := merge.Environments; merge.To != l.head() || merge.Into != "refs/heads/main" || len(e) != 1 || e[0].Environment.Name != "unet" || e[0].Verdict != deploy.Allow {
+	if e := merge.Environments; !merge.Records || merge.To != l.head() || merge.Into != "refs/heads/main" || len(e) != 1 || e[0].Environment.Name != "unet" || e[0].Verdict != deploy.Allow {
 		t.Errorf("the plan is %+v", merge)
 	}
 	l.git("push", "-q", "origin", "HEAD:refs/heads/main")
@@ -162,6 +162,10 @@ func TestRollout(t *testing.T) {
 	agent.await(`msg="rollout is healthy"`)
 	if e := standing(); image() != first || e.Pinned == nil || e.Commit != pushed {
 		t.Errorf("it was taken back to %s: %+v", image(), e)
+	}
+	t.Setenv("LAB_LAYERS_DATABASE_URL", m.database)
+	if said := planned(); !strings.Contains(said, "  ok              pinned by ") || strings.Contains(said, "no records") {
+		t.Errorf("plan says %s", said)
 	}
 	if said := command("trace", name); !strings.Contains(said, "framework") || !strings.Contains(said, "its rollouts") || !strings.Contains(said, string(pushed)) {
 		t.Errorf("trace says %s", said)
