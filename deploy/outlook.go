@@ -50,7 +50,7 @@ const (
 
 // Touched returns the environments that a merge would roll, the gravest verdicts
 // first. It takes some seconds at the most, and after an error fails at once for
-// a minute.
+// a minute. The error is the API server's where it refuses to tell of any.
 func (o *Outlook) Touched(ctx context.Context, m Merge) ([]Touched, error) {
 	if len(m.Images) == 0 {
 		return nil, nil
@@ -79,7 +79,7 @@ func (o *Outlook) Touched(ctx context.Context, m Merge) ([]Touched, error) {
 func (o *Outlook) touched(ctx context.Context, m Merge) ([]Touched, error) {
 	found, err := survey(ctx, o.Client, o.Namespaces)
 	if err != nil {
-		return nil, fmt.Errorf("ask the cluster: %s", Problem(err))
+		return nil, fmt.Errorf("ask the cluster: %w", refusal{err})
 	}
 	standings := map[Environment]Listed{}
 	if o.Records != nil {

@@ -11,6 +11,12 @@ import (
 // forbid in other words.
 var lacking = regexp.MustCompile(`User "[^"]*" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 
+// refusal is an error of the API server that is told as [Problem] does.
+type refusal struct{ error }
+
+func (r refusal) Error() string { return Problem(r.error) }
+func (r refusal) Unwrap() error { return r.error }
+
 // Problem tells of an API server's refusal in one line. Of a missing right it
 // names the verb and the resource to grant.
 func Problem(err error) string {

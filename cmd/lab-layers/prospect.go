@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	clientgo "k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -124,6 +125,9 @@ func (f *planCluster) prospect(ctx context.Context, v *view, plan *layers.Plan) 
 		}
 	}
 	touched, err := outlook.Touched(ctx, merge)
+	if apierrors.IsForbidden(err) && len(f.namespaces) == 0 {
+		err = fmt.Errorf("%w; if it reaches some namespaces only, name them with --namespaces NAMESPACE", err)
+	}
 	p.Environments = append(p.Environments, touched...)
 	return p, err
 }
