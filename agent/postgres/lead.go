@@ -54,6 +54,16 @@ func (s *Store) Lead(ctx context.Context, work func(context.Context) error) erro
 	return err
 }
 
+// Led reports whether somebody deploys. The lock is only tried, shared, so that who
+// asks the same at once is not taken for one.
+func (s *Store) Led(ctx context.Context) (bool, error) {
+	idle, err := read(ctx, s, pgx.RowTo[bool], "select pg_try_advisory_xact_lock_shared(hashtextextended($1, 0))", s.deployLock())
+	if err != nil {
+		return false, fmt.Errorf("whether somebody deploys: %w", err)
+	}
+	return !idle[0], nil
+}
+
 // deployLock names what the one that deploys holds.
 func (s *Store) deployLock() string { return "lab-layers deploy " + s.schema }
 

@@ -32,6 +32,13 @@ func TestOneCluster(t *testing.T) {
 		t.Error(err)
 	}
 
+	led := func(want bool) {
+		t.Helper()
+		if must[bool](t)(s.Led(t.Context())) != want {
+			t.Errorf("somebody deploys: %t", !want)
+		}
+	}
+	led(false)
 	leads, end := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
@@ -42,6 +49,7 @@ func TestOneCluster(t *testing.T) {
 		})
 	}()
 	<-leads
+	led(true)
 	if _, err := s.MoveCluster(t.Context(), "first"); !errors.As(err, new(Refusal)) {
 		t.Errorf("it is moved while somebody deploys: %v", err)
 	}
@@ -49,6 +57,7 @@ func TestOneCluster(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+	led(false)
 	if before := must[string](t)(s.MoveCluster(t.Context(), "first")); before != "second" {
 		t.Errorf("it was %q", before)
 	}

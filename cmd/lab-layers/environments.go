@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
+	"github.com/lab-layers/lab-layers/agent/postgres"
 	"github.com/lab-layers/lab-layers/deploy"
 )
 
@@ -21,7 +24,8 @@ func newEnvironments() *cobra.Command {
 state is that of the last rollout (pending, held, rolling, rolling-back, healthy,
 failed, rolled-back), or waiting for images, degraded, drifted (somebody set an image
 by hand) or faulty (its annotations are). NODES is on how many of the nodes that its
-pods may run on the images are: those that it has, or is about to get.`,
+pods may run on the images are: those that it has, or is about to get. Where nobody
+deploys on the database, standard error says so: all is as it was recorded last then.`,
 		Example: `  lab-layers environments -n vision
   lab-layers environments -o wide       whole digests and reasons, the nodes that lack images`,
 		Args: cobra.NoArgs,
@@ -42,13 +46,34 @@ pods may run on the images are: those that it has, or is about to get.`,
 				}
 			}
 			heading := []string{"ENVIRONMENT", "STATE", "TRACK", "COMMIT", "IMAGES", "NODES", "PINNED", "REASON"}
-			return printList(cmd.OutOrStdout(), output, heading, shown, func(e deploy.Listed) []string { return environmentRow(e, output.wide()) })
+			if err := printList(cmd.OutOrStdout(), output, heading, shown, func(e deploy.Listed) []string { return environmentRow(e, output.wide()) }); err != nil {
+				return err
+			}
+			return tellUnlessLed(cmd, store, recordedLast(listed))
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "only this namespace")
 	output.add(cmd)
 	return cmd
+}
+
+// recordedLast says how old environments are that nobody looks after.
+func recordedLast(listed []deploy.Listed) string {
+	if len(listed) == 0 {
+		return "no environments are recorded"
+	}
+	newest := slices.MaxFunc(listed, func(a, b deploy.Listed) int { return a.Changed.Compare(b.Changed) })
+	return fmt.Sprintf("this is what was recorded last (the newest at %s)", newest.Changed.Format(time.DateTime))
+}
+
+// tellUnlessLed says for people, where nobody deploys, what that means.
+func tellUnlessLed(cmd *cobra.Command, store *postgres.Store, meaning string) error {
+	led, err := store.Led(cmd.Context())
+	if err == nil && !led {
+		fmt.Fprintf(cmd.ErrOrStderr(), "nobody deploys on this database at present: %s\n", meaning)
+	}
+	return err
 }
 
 func environmentRow(e deploy.Listed, wide bool) []string {

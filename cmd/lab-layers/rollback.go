@@ -64,13 +64,19 @@ begin so, such as those of the students of a LabEnvironment.`,
 			if errors.As(err, new(postgres.Refusal)) {
 				return inputError{err}
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return tellUnlessLed(cmd, store, notYet)
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&snapshot, "snapshot", "", "the images of this commit, by its first digits")
 	return cmd
 }
+
+// notYet is what becomes of a wish that nobody is there to see to.
+const notYet = "this is done once an agent or operator does"
 
 // rollback pins environments.
 type rollback struct {
@@ -192,7 +198,7 @@ hand is replaced.`,
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", e.Environment, resumed(e, done))
 			}
-			return nil
+			return tellUnlessLed(cmd, store, notYet)
 		},
 	}
 	flags.add(cmd)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -213,5 +214,22 @@ func TestRollout(t *testing.T) {
 	})
 	if err := agent.stop(); err != nil {
 		t.Errorf("SIGTERM: %v", err)
+	}
+	// Nobody deploys any more.
+	for _, c := range []struct{ args, want string }{
+		{"environments -o json", "this is what was recorded last (the newest at 2"},
+		{"resume " + name, notYet},
+		{"rollback " + name, notYet},
+	} {
+		var out, errs bytes.Buffer
+		root := newRoot(&out, &errs)
+		root.SetArgs(append(strings.Fields(c.args), "--database-url", m.database))
+		l.check(root.ExecuteContext(t.Context()))
+		if said := errs.String(); !strings.HasPrefix(said, "nobody deploys on this database at present: "+c.want) || strings.Count(said, "\n") != 1 {
+			t.Errorf("%s says %q", c.args, said)
+		}
+		if c.args == "environments -o json" && !json.Valid(out.Bytes()) {
+			t.Errorf("it prints %s", out.String())
+		}
 	}
 }
