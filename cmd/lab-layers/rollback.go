@@ -214,8 +214,12 @@ func resumed(e deploy.Listed, done deploy.Resumption) string {
 		return fmt.Sprintf("goes past its %s gate: %s", done.Passed.Gate, oneLine(done.Passed.Reason))
 	case e.State == deploy.Held, e.State == deploy.Faulty:
 		return fmt.Sprintf("is %s by what resume does not go past: %s", e.State, oneLine(e.Reason))
+	case e.State == deploy.Failed, e.State == deploy.RolledBack, e.State == deploy.Drifted:
+		return "goes on"
+	case e.State == deploy.RollingBack:
+		return "is going back: resume it once it has, to have its images tried again"
 	}
-	return "goes on"
+	return fmt.Sprintf("follows %s already: nothing was to be resumed", e.Track)
 }
 
 // environmentsNamed finds environments as [deploy.PickAll] does; no names are all.

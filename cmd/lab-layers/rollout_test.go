@@ -176,6 +176,9 @@ func TestRollout(t *testing.T) {
 	if e := standing(); image() != second || e.Pinned != nil || e.Commit != l.head() {
 		t.Errorf("it was resumed to %s: %+v", image(), e)
 	}
+	if said := command("resume", name); said != ns+"/deployment/unet follows main already: nothing was to be resumed" {
+		t.Errorf("resume says %q", said)
+	}
 	// Past a freeze.
 	_, err = c.Client.AppsV1().Deployments(ns).Patch(t.Context(), "unet", types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"0 * * * * for 1h"}}}`, gates.FreezeAnnotation), metav1.PatchOptions{})
 	l.check(err)
