@@ -132,6 +132,11 @@ func (f facts) judge() (done bool, failed, line string) {
 	if why != "" {
 		line += "; " + why
 	}
+	// Pods that have just started are not ready either: so that is told at the end alone.
+	atEnd := line
+	if why == "" && f.trouble.unready != "" {
+		atEnd += "; " + f.trouble.unready
+	}
 	deadline := f.deadline()
 	switch {
 	case p.complete && (f.others == 0 || f.workload.partial):
@@ -143,9 +148,9 @@ func (f facts) judge() (done bool, failed, line string) {
 		return false, "", line
 	case f.workload.strategy.onDelete || deadline == 0:
 	case p.failed != "" && f.still >= settleTime:
-		return false, p.failed + ": " + cmp.Or(why, p.line), line
+		return false, p.failed + ": " + cmp.Or(why, atEnd), line
 	case f.still >= deadline:
-		return false, fmt.Sprintf("no progress for %v: %s", deadline, line), line
+		return false, fmt.Sprintf("no progress for %v: %s", deadline, atEnd), line
 	}
 	return false, "", line
 }

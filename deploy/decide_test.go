@@ -57,6 +57,7 @@ func hopeless(f *facts) {
 	unready(f)
 }
 func stalled(f *facts)    { f.still = time.Hour; unready(f) }
+func starting(f *facts)   { f.trouble = trouble{unready: "pod a: runs and is not ready"}; unready(f) }
 func lost(f *facts)       { f.lost, f.trouble = true, trouble{line: "node n is not ready"} }
 func madeAnew(f *facts)   { f.workload.uid = "2" }
 func paused(f *facts)     { f.workload.paused = true }
@@ -127,6 +128,9 @@ func TestDecide(t *testing.T) {
 		"rolls, the ref is gone":             {situation(b, after(Rolling, a, b)), "healthy"},
 		"crashes":                            {situation(b, wants(b), after(Rolling, a, b), hopeless), "rolling-back: pod a: CrashLoopBackOff"},
 		"stands still":                       {situation(b, wants(b), after(Rolling, a, b), stalled), "rolling-back: no progress for 1m0s: 1 of 1"},
+		"its pods start":                     {situation(b, wants(b), after(Rolling, a, b), starting), "rolling: 1 of 1"},
+		"its pods never become ready":        {situation(b, wants(b), after(Rolling, a, b), starting, stalled), "rolling-back: no progress for 1m0s: 1 of 1; pod a: runs and is not ready"},
+		"its controller waited for its pods": {situation(b, wants(b), after(Rolling, a, b), starting, gaveUp, lately), "rolling-back: its progress deadline is exceeded: 1 of 1; pod a: runs and is not ready"},
 		"the controller just gave up":        {situation(b, wants(b), after(Rolling, a, b), gaveUp), "rolling: 1 of 1"},
 		"the controller gave up":             {situation(b, wants(b), after(Rolling, a, b), gaveUp, lately), "rolling-back: its progress deadline is exceeded: 1 of 1"},
 		"stands still, a node is lost":       {situation(b, wants(b), after(Rolling, a, b), stalled, lost), "rolling: 1 of 1; node n is not ready"},

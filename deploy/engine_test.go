@@ -114,7 +114,7 @@ func TestBadImage(t *testing.T) {
 	for i, bad := range []struct {
 		fate clustertest.Fate
 		want string
-	}{{clustertest.PullFails, "ImagePullBackOff"}, {clustertest.Crashes, "CrashLoopBackOff"}, {clustertest.Unready, "no progress for 2s"}} {
+	}{{clustertest.PullFails, "ImagePullBackOff"}, {clustertest.Crashes, "CrashLoopBackOff"}, {clustertest.Unready, ", container main: runs and is not ready"}} {
 		l.push("unet", bad.fate.Digest(i))
 		for _, e := range all {
 			v := l.await(e, deploy.RolledBack, "")

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ type trouble struct {
 	hopeless bool
 	// unplaced is true for a pod that no node has room for.
 	unplaced bool
+	// unready is a pod that runs and is not ready, in one line. That is no trouble of
+	// one that has just started, so it is told where somebody has waited for it.
+	unready string
 }
 
 // crashes is how often a container may end before it counts as one that will
@@ -23,8 +27,10 @@ const crashes = 3
 
 // worst finds what to tell of pods: what is hopeless first.
 func worst(pods []*corev1.Pod) (worst trouble) {
+	unready := ""
 	for _, pod := range pods {
 		t := troubleOf(pod)
+		unready = cmp.Or(unready, t.unready)
 		if t.hopeless && !worst.hopeless || worst.line == "" {
 			t.unplaced = t.unplaced || worst.unplaced
 			worst = t
@@ -32,6 +38,7 @@ func worst(pods []*corev1.Pod) (worst trouble) {
 			worst.unplaced = worst.unplaced || t.unplaced
 		}
 	}
+	worst.unready = unready
 	return worst
 }
 
@@ -79,7 +86,21 @@ func troubleOf(pod *corev1.Pod) trouble {
 	if pod.Status.Phase == corev1.PodFailed {
 		return trouble{line: fmt.Sprintf("pod %s failed: %s", pod.Name, oneLine(pod.Status.Reason+" "+pod.Status.Message))}
 	}
-	return trouble{}
+	return trouble{unready: unreadyLine(pod)}
+}
+
+// unreadyLine names what is not ready of a pod that runs; empty if nothing is. Which
+// probe failed, and how, only events say.
+func unreadyLine(pod *corev1.Pod) string {
+	if pod.Status.Phase != corev1.PodRunning || podReady(pod) {
+		return ""
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil && !c.Ready {
+			return fmt.Sprintf("pod %s, container %s: runs and is not ready", pod.Name, c.Name)
+		}
+	}
+	return fmt.Sprintf("pod %s: runs and is not ready", pod.Name)
 }
 
 // claimRemedy is what mostly helps a claim that gets no volume.
