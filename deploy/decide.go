@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lab-layers/lab-layers/layers"
@@ -277,8 +278,8 @@ func (f facts) standing(waiting string) Standing {
 		}
 		if !w.progress.complete {
 			s.State, s.Reason = Degraded, w.progress.line
-			if f.trouble.line != "" {
-				s.Reason += "; " + f.trouble.line
+			if why := f.lacks(); why != "" {
+				s.Reason += "; " + why
 			}
 		}
 	case l != nil && (f.blocked() || f.target == nil):
@@ -286,10 +287,43 @@ func (f facts) standing(waiting string) Standing {
 	default:
 		s.State, s.Reason = Waiting, waiting
 	}
+	if s.State == Degraded || f.ranWell() && !s.State.underWay() {
+		s.Unavailable = f.unavailable()
+	}
+	switch s.State {
+	case Pending, Held, RolledBack: // whose own reasons are about other images
+		if s.Unavailable != "" {
+			s.Reason = strings.TrimPrefix(s.Reason+"; meanwhile "+s.Unavailable, "; ")
+		}
+	}
 	// A wish is fulfilled once there is nothing more that it could be about.
 	switch s.State {
 	case Healthy, Degraded, Rolling, RollingBack:
 		s.Resumed = false
 	}
 	return s
+}
+
+// ranWell reports whether the workload has images to go back to: not one that waits
+// for its first.
+func (f facts) ranWell() bool {
+	return f.last != nil && f.last.UID == f.workload.uid && !f.last.lastGood().missing()
+}
+
+// unavailable tells how many pods can be used, and why not all; empty if all can.
+func (f facts) unavailable() string {
+	w := f.workload
+	if w.progress.complete || w.progress.available >= w.replicas {
+		return ""
+	}
+	line := fmt.Sprintf("%d of %d available", w.progress.available, w.replicas)
+	if why := f.lacks(); why != "" {
+		line += ": " + why
+	}
+	return line
+}
+
+// lacks is what keeps pods from being available that nobody replaces.
+func (f facts) lacks() string {
+	return cmp.Or(f.trouble.line, f.workload.progress.trouble, f.trouble.unready)
 }

@@ -56,7 +56,12 @@ func hopeless(f *facts) {
 	f.trouble = trouble{line: "pod a: CrashLoopBackOff", hopeless: true}
 	unready(f)
 }
-func stalled(f *facts)    { f.still = time.Hour; unready(f) }
+func stalled(f *facts) { f.still = time.Hour; unready(f) }
+func lacksPods(f *facts) {
+	f.workload.replicas, f.workload.progress.available = 2, 1
+	f.trouble = trouble{line: "pod a: CrashLoopBackOff"}
+	unready(f)
+}
 func starting(f *facts)   { f.trouble = trouble{unready: "pod a: runs and is not ready"}; unready(f) }
 func lost(f *facts)       { f.lost, f.trouble = true, trouble{line: "node n is not ready"} }
 func madeAnew(f *facts)   { f.workload.uid = "2" }
@@ -196,20 +201,32 @@ func TestStanding(t *testing.T) {
 		facts facts
 		want  string
 	}{
-		"no image yet":    {situation(a), "waiting: none yet"},
-		"as it should be": {situation(a, wants(a), after(Healthy, b, a)), "healthy: "},
-		"pods are gone":   {situation(a, wants(a), after(Healthy, b, a), unready), "degraded: 1 of 1"},
-		"rolls":           {situation(b, wants(b), after(Rolling, a, b), unready), "rolling: why"},
-		"failed":          {situation(a, wants(b), after(RolledBack, a, b)), "rolled-back: why"},
-		"back in vain":    {situation(a, wants(b), after(Failed, a, b)), "failed: why"},
-		"nothing before":  {situation(b, wants(c), after(Failed, NoImage, b)), "waiting: none yet"},
-		"edited":          {situation(c, wants(a), after(Healthy, b, a)), "drifted: container main has " + c + ", which somebody set by hand; it was given " + a},
-		"ref is gone":     {situation(a, after(Healthy, b, a)), "waiting: none yet"},
-		"reverted":        {situation(a, wants(a), after(RolledBack, a, b)), "healthy: "},
+		"no image yet":                     {situation(a), "waiting: none yet"},
+		"as it should be":                  {situation(a, wants(a), after(Healthy, b, a)), "healthy: "},
+		"pods are gone":                    {situation(a, wants(a), after(Healthy, b, a), unready), "degraded: 1 of 1"},
+		"rolls":                            {situation(b, wants(b), after(Rolling, a, b), unready), "rolling: why"},
+		"failed":                           {situation(a, wants(b), after(RolledBack, a, b)), "rolled-back: why"},
+		"back in vain":                     {situation(a, wants(b), after(Failed, a, b)), "failed: why"},
+		"nothing before":                   {situation(b, wants(c), after(Failed, NoImage, b)), "waiting: none yet"},
+		"edited":                           {situation(c, wants(a), after(Healthy, b, a)), "drifted: container main has " + c + ", which somebody set by hand; it was given " + a},
+		"held":                             {situation(a, wants(b), after(Held, a, b)), "held: why"},
+		"held while pods crash":            {situation(a, wants(b), after(Held, a, b), lacksPods), "held: why; meanwhile 1 of 2 available: pod a: CrashLoopBackOff"},
+		"held while pods start":            {situation(a, wants(b), after(Held, a, b), lacksPods, starting), "held: why; meanwhile 1 of 2 available: pod a: runs and is not ready"},
+		"held while another image crashes": {situation(b, wants(c), after(Held, a, c), lacksPods), "held: why; meanwhile 1 of 2 available: pod a: CrashLoopBackOff"},
+		"held before the first image":      {situation(NoImage, wants(b), after(Held, NoImage, b), lacksPods), "held: why"},
+		"held while one is replaced":       {situation(a, wants(b), after(Held, a, b), unready), "held: why"},
+		"back, and crashes, too":           {situation(a, wants(b), after(RolledBack, a, b), lacksPods), "rolled-back: why; meanwhile 1 of 2 available: pod a: CrashLoopBackOff"},
+		"pods crash":                       {situation(a, wants(a), after(Healthy, b, a), lacksPods), "degraded: 1 of 1; pod a: CrashLoopBackOff"},
+		"rolls while pods crash":           {situation(b, wants(b), after(Rolling, a, b), lacksPods), "rolling: why"},
+		"ref is gone":                      {situation(a, after(Healthy, b, a)), "waiting: none yet"},
+		"reverted":                         {situation(a, wants(a), after(RolledBack, a, b)), "healthy: "},
 	} {
 		s := test.facts.standing("none yet")
 		if got := string(s.State) + ": " + s.Reason; got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+		if told := strings.Contains(test.want, "meanwhile ") || name == "pods crash"; told != (s.Unavailable != "") {
+			t.Errorf("%s: unavailable is %q", name, s.Unavailable)
 		}
 	}
 }

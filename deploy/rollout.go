@@ -183,6 +183,9 @@ type Standing struct {
 	Reason string        `json:"reason,omitempty"`
 	// Drift is what somebody set by hand; empty if nothing.
 	Drift string `json:"drift,omitempty"`
+	// Unavailable is what is wrong with the pods of one that ran well before, however
+	// it stands beside; empty if nothing is, and while they are being replaced.
+	Unavailable string `json:"unavailable,omitempty"`
 	// Nodes is where the images are; nil where that is not known.
 	Nodes *Nodes `json:"nodes,omitempty"`
 	// Resumed is true from when a person had it resumed until that was done.

@@ -6,6 +6,8 @@ import "time"
 type Tally struct {
 	// Environments by state; a state that none is in is left out.
 	Environments map[State]int
+	// Unavailable is how many lack pods, in whatever state.
+	Unavailable int
 	// Pinned is how many a person keeps at images.
 	Pinned int
 	// Oldest is how long ago the oldest rollout was decided on that is in a state and

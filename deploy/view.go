@@ -41,7 +41,7 @@ func viewDeployment(d *appsv1.Deployment) *workload {
 	p := &w.progress
 	p.seen = s.ObservedGeneration >= d.Generation
 	p.complete = p.seen && s.UpdatedReplicas >= w.replicas && s.Replicas <= s.UpdatedReplicas && s.AvailableReplicas >= s.UpdatedReplicas
-	p.line = replaced(s.UpdatedReplicas, w.replicas, s.AvailableReplicas)
+	p.line, p.available = replaced(s.UpdatedReplicas, w.replicas, s.AvailableReplicas), s.AvailableReplicas
 	for _, c := range s.Conditions {
 		switch {
 		case !p.seen:
@@ -70,7 +70,7 @@ func viewStatefulSet(s *appsv1.StatefulSet) *workload {
 	}
 	w.progress.seen = st.ObservedGeneration >= s.Generation
 	w.progress.complete = w.progress.seen && updated >= want && st.Replicas == w.replicas && st.AvailableReplicas >= w.replicas
-	w.progress.line = replaced(updated, want, st.AvailableReplicas)
+	w.progress.line, w.progress.available = replaced(updated, want, st.AvailableReplicas), st.AvailableReplicas
 	return w
 }
 
@@ -84,7 +84,7 @@ func viewDaemonSet(d *appsv1.DaemonSet) *workload {
 	w.strategy.onDelete = d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType
 	w.progress.seen = st.ObservedGeneration >= d.Generation
 	w.progress.complete = w.progress.seen && st.UpdatedNumberScheduled >= w.replicas && st.NumberAvailable >= w.replicas
-	w.progress.line = replaced(st.UpdatedNumberScheduled, w.replicas, st.NumberAvailable)
+	w.progress.line, w.progress.available = replaced(st.UpdatedNumberScheduled, w.replicas, st.NumberAvailable), st.NumberAvailable
 	return w
 }
 

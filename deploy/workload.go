@@ -79,6 +79,8 @@ type progress struct {
 	trouble string
 	// line is how far it is.
 	line string
+	// available is how many pods can be used, whatever they run.
+	available int32
 }
 
 func newWorkload(kind Kind, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) *workload {

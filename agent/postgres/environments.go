@@ -13,11 +13,11 @@ import (
 // standingColumns is what [scanStanding] reads, of environments e and
 // repositories g.
 const standingColumns = `e.namespace, e.kind, e.name, e.uid, coalesce(g.url, ''), e.track, e.images, coalesce(e.commit, ''),
-	e.state, e.reason, e.drift, e.resumed, e.nodes`
+	e.state, e.reason, e.drift, e.resumed, e.nodes, e.unavailable`
 
 func standingPlaces(v *deploy.Standing) []any {
 	e := &v.Environment
-	return []any{&e.Namespace, &e.Kind, &e.Name, &v.UID, &v.Repository, &v.Track, &v.Images, &v.Commit, &v.State, &v.Reason, &v.Drift, &v.Resumed, &v.Nodes}
+	return []any{&e.Namespace, &e.Kind, &e.Name, &v.UID, &v.Repository, &v.Track, &v.Images, &v.Commit, &v.State, &v.Reason, &v.Drift, &v.Resumed, &v.Nodes, &v.Unavailable}
 }
 
 // Standings returns where the environments stand that are not gone, by name.
@@ -41,14 +41,14 @@ func (s *Store) Observe(ctx context.Context, v deploy.Standing) error {
 	}
 	if err == nil {
 		e := v.Environment
-		err = s.write(ctx, `insert into environments as e (namespace, kind, name, uid, repository, track, images, commit, state, reason, drift, nodes)
-			select $1, $2, $3, $4, (select id from repositories where url = $5), $6, $7, $8, $9, $10, $11, $13
+		err = s.write(ctx, `insert into environments as e (namespace, kind, name, uid, repository, track, images, commit, state, reason, drift, nodes, unavailable)
+			select $1, $2, $3, $4, (select id from repositories where url = $5), $6, $7, $8, $9, $10, $11, $13, $14
 			on conflict (namespace, kind, name) do update set
 				uid = excluded.uid, repository = excluded.repository, track = excluded.track, images = excluded.images, commit = excluded.commit,
-				state = excluded.state, reason = excluded.reason, drift = excluded.drift, nodes = excluded.nodes, resumed = e.resumed and $12,
+				state = excluded.state, reason = excluded.reason, drift = excluded.drift, nodes = excluded.nodes, unavailable = excluded.unavailable, resumed = e.resumed and $12,
 				adopted = case when e.gone is null then e.adopted else now() end, changed = now(), gone = null`,
 			e.Namespace, e.Kind, e.Name, v.UID, v.Repository, cut(v.Track, maxShort), images, orNull(v.Commit), v.State,
-			cut(v.Reason, maxShort), cut(v.Drift, maxShort), v.Resumed, nodes)
+			cut(v.Reason, maxShort), cut(v.Drift, maxShort), v.Resumed, nodes, cut(v.Unavailable, maxShort))
 	}
 	if err != nil {
 		return fmt.Errorf("record where %s stands: %w", v.Environment, err)

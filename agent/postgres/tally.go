@@ -14,17 +14,18 @@ import (
 // that have not ended.
 func (s *Store) Tally(ctx context.Context) (deploy.Tally, error) {
 	tally := deploy.Tally{Environments: map[deploy.State]int{}, Oldest: map[deploy.State]time.Duration{}}
-	var pinned, count int
+	var pinned, unavailable, count int
 	var state deploy.State
 	var seconds float64
 	err := again(ctx, repeatable, func() error {
-		tally.Pinned = 0
+		tally.Pinned, tally.Unavailable = 0, 0
 		var batch pgx.Batch
-		batch.Queue(`select e.state, count(*), count(p.environment) from environments e left join pins p on p.environment = e.id
+		batch.Queue(`select e.state, count(*), count(p.environment), count(*) filter (where e.unavailable <> '') from environments e left join pins p on p.environment = e.id
 			where e.gone is null group by e.state`).Query(func(rows pgx.Rows) error {
-			_, err := pgx.ForEachRow(rows, []any{&state, &count, &pinned}, func() error {
+			_, err := pgx.ForEachRow(rows, []any{&state, &count, &pinned, &unavailable}, func() error {
 				tally.Environments[state] = count
 				tally.Pinned += pinned
+				tally.Unavailable += unavailable
 				return nil
 			})
 			return err

@@ -76,6 +76,7 @@ func (r *Rollouts) Progress() deploy.Progress {
 
 var (
 	environments = description("environments", "Environments of the records, by state.", "state")
+	unavailable  = description("environments_unavailable", "Environments of the records that ran well before and lack pods, in whatever state, but for those whose pods are being replaced.")
 	pinned       = description("environments_pinned", "Environments of the records that a person keeps at images.")
 	oldest       = description("rollouts_oldest_seconds", "How long ago the oldest rollout was decided on that has not ended, of the records, by state.", "state")
 )
@@ -89,6 +90,7 @@ func (r *Rollouts) Describe(all chan<- *prometheus.Desc) {
 		c.Describe(all)
 	}
 	all <- environments
+	all <- unavailable
 	all <- pinned
 	all <- oldest
 }
@@ -109,6 +111,7 @@ func (r *Rollouts) Collect(all chan<- prometheus.Metric) {
 	for _, state := range deploy.EnvironmentStates {
 		gauge(environments, float64(tally.Environments[state]), string(state))
 	}
+	gauge(unavailable, float64(tally.Unavailable))
 	gauge(pinned, float64(tally.Pinned))
 	for _, state := range deploy.RolloutStates {
 		if !state.Final() {

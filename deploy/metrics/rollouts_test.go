@@ -25,7 +25,7 @@ func (t *tallied) Tally(context.Context) (deploy.Tally, error) { return t.tally,
 
 func TestRollouts(t *testing.T) {
 	records := &tallied{tally: deploy.Tally{
-		Environments: map[deploy.State]int{deploy.Waiting: 2, deploy.Held: 3}, Pinned: 1, Oldest: map[deploy.State]time.Duration{deploy.Held: time.Minute},
+		Environments: map[deploy.State]int{deploy.Waiting: 2, deploy.Held: 3}, Pinned: 1, Unavailable: 2, Oldest: map[deploy.State]time.Duration{deploy.Held: time.Minute},
 	}}
 	r := NewRollouts(records, "driver")
 	now := time.Now()
@@ -50,7 +50,7 @@ func TestRollouts(t *testing.T) {
 		`lab_layers_rollouts_held_total{gate="driver",passes="false"} 1`, `lab_layers_rollouts_held_total{gate="canary",passes="true"} 0`,
 		"lab_layers_rollout_wait_seconds_sum 2\n", "lab_layers_rollout_wait_seconds_count 1\n",
 		`lab_layers_rollout_ready_seconds_sum{kind="Deployment"} 28`, `lab_layers_rollout_ready_seconds_count{kind="Deployment"} 1`,
-		`lab_layers_environments{state="waiting"} 2`, `lab_layers_environments{state="faulty"} 0`, "lab_layers_environments_pinned 1\n",
+		`lab_layers_environments{state="waiting"} 2`, `lab_layers_environments{state="faulty"} 0`, "lab_layers_environments_pinned 1\n", "lab_layers_environments_unavailable 2\n",
 		`lab_layers_rollouts_oldest_seconds{state="held"} 60`, `lab_layers_rollouts_oldest_seconds{state="rolling"} 0`,
 	} {
 		if !strings.Contains(text, want) {

@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -155,6 +156,58 @@ func TestEnvironment(t *testing.T) {
 			return fmt.Errorf("it is there: %w", err)
 		}
 		return nil
+	})
+}
+
+// TestHeldOutage tells of pods that fail while a rollout is held.
+func TestHeldOutage(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: l.ns})
+	l.operate()
+	l.roll()
+	first := l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(1)})
+	l.check(l.client.Create(t.Context(), l.environment("bert", "bert", func(s *api.LabEnvironmentSpec) {
+		s.Replicas, s.Rollout.Freeze = new(int32(2)), "0 * * * * for 1h"
+	})))
+	l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool { return ready(s) && s.Available == 2 })
+	const frozen = "frozen (0 * * * * for 1h); it does not open within 400 days"
+
+	l.Release(mainRef, map[layers.Name]string{"bert": clustertest.Runs.Digest(2)})
+	l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool {
+		return s.Reason == frozen && condition(s.Conditions, api.Degraded) == "False Held"
+	})
+	l.await("the pods to fail", func(ctx context.Context) error {
+		pods, err := l.pods(ctx, "bert")
+		for _, p := range pods {
+			for i, c := range p.Status.Conditions {
+				if c.Type == corev1.PodReady || c.Type == corev1.ContainersReady {
+					p.Status.Conditions[i].Status = corev1.ConditionFalse
+				}
+			}
+			for i := range p.Status.ContainerStatuses {
+				c := &p.Status.ContainerStatuses[i]
+				c.Ready, c.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 5m0s"}}
+			}
+			err = errors.Join(err, l.client.Status().Update(ctx, &p))
+		}
+		return err
+	})
+	is := l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool {
+		return s.State == string(deploy.Held) && condition(s.Conditions, api.Degraded) == "True Unavailable" && strings.Contains(s.Reason, "0 of 2")
+	})
+	if s := is.Status; !strings.HasPrefix(s.Reason, frozen+"; meanwhile 0 of 2 available: pod bert-") || !strings.HasSuffix(s.Reason, ", container main: CrashLoopBackOff: back-off 5m0s") ||
+		condition(s.Conditions, api.Ready) != "False Held" || s.Commit != string(first) {
+		t.Errorf("it is %+v", s)
+	}
+	if tally, err := l.store.Tally(t.Context()); err != nil || tally.Unavailable != 1 || tally.Environments[deploy.Held] != 1 {
+		t.Errorf("the tally is %+v: %v", tally, err)
+	}
+	l.await("an event", func(ctx context.Context) error {
+		got, err := l.eventsOf(ctx, &is)
+		if err == nil && !strings.Contains(got, "Unavailable "+frozen) {
+			err = fmt.Errorf("there are %q", got)
+		}
+		return err
 	})
 }
 

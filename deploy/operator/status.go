@@ -32,6 +32,7 @@ func status(e *api.LabEnvironment, d *appsv1.Deployment, listed deploy.Listed, p
 	}
 	reason := camel(listed.State)
 	ready := listed.State == deploy.Healthy && s.Available >= wanted
+	bad := reason
 	progressing, degraded := false, false
 	switch listed.State {
 	case deploy.Waiting, deploy.Pending, deploy.Rolling, deploy.RollingBack:
@@ -39,26 +40,37 @@ func status(e *api.LabEnvironment, d *appsv1.Deployment, listed deploy.Listed, p
 	case deploy.Failed, deploy.RolledBack, deploy.Drifted, deploy.Degraded, deploy.Faulty:
 		degraded = true
 	}
+	if !degraded && listed.Unavailable != "" {
+		degraded, bad = true, unavailable
+	}
 	if problem != nil {
 		s.Reason = printable(deploy.Problem(problem), maxReason)
 		ready, progressing, degraded, reason = false, false, true, "NotMade"
 		if _, ok := problem.(taken); ok {
 			reason = "NameTaken"
 		}
+		bad = reason
 	}
 	s.Short = short(s.Digest, s.Commit, s.Reason)
 	if listed.Nodes != nil {
 		s.Nodes, s.Short.Nodes = listed.Nodes.Detail(), listed.Nodes.String()
 	}
-	s.Conditions = conditions(ready, progressing, degraded, reason, s.Reason)
+	s.Conditions = conditions(ready, progressing, degraded, reason, bad, s.Reason)
 	return s
 }
 
-func conditions(ready, progressing, degraded bool, reason, message string) (all []metav1.Condition) {
+// unavailable is why something is Degraded whose state tells of other images.
+const unavailable = "Unavailable"
+
+// conditions have one reason, but that what is degraded may be so for a bad one.
+func conditions(ready, progressing, degraded bool, reason, bad, message string) (all []metav1.Condition) {
 	for kind, is := range map[string]bool{api.Ready: ready, api.Progressing: progressing, api.Degraded: degraded} {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: message}
 		if is {
 			c.Status = metav1.ConditionTrue
+			if kind == api.Degraded {
+				c.Reason = bad
+			}
 		}
 		all = append(all, c)
 	}

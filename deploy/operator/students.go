@@ -178,8 +178,13 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 		s.Reason = fmt.Sprintf("%d of %d students have theirs", ready, whole)
 	}
 	reason := camel(deploy.State(s.State))
+	bad := reason
+	switch deploy.State(s.State) {
+	case deploy.Pending, deploy.Held:
+		bad = unavailable
+	}
 	if problem != nil {
-		degraded, reason = true, "NotMade"
+		degraded, reason, bad = true, "NotMade", "NotMade"
 		troubles = append([]string{deploy.Problem(problem)}, troubles...)
 	}
 	if len(troubles) == 0 {
@@ -193,6 +198,6 @@ func together(e *api.LabEnvironment, there []api.LabEnvironment, problem error) 
 	}
 	s.Reason = printable(strings.TrimPrefix(s.Reason, "; "), maxReason)
 	s.Short = short(s.Digest, s.Commit, s.Reason)
-	s.Conditions = conditions(ready == whole && problem == nil, progressing || len(there) < whole, degraded, reason, s.Reason)
+	s.Conditions = conditions(ready == whole && problem == nil, progressing || len(there) < whole, degraded, reason, bad, s.Reason)
 	return s
 }
