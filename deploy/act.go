@@ -193,7 +193,8 @@ func (l *leader) patch(ctx context.Context, f *facts, images Images) error {
 	if err := l.makeWay(ctx, f); err != nil {
 		return err
 	}
-	w, err := apply(ctx, l.Client, f.workload, imageManager, imagePatch(f.workload, images, *f.last, l.Now()))
+	commit, run := f.origin(images)
+	w, err := apply(ctx, l.Client, f.workload, imageManager, imagePatch(f.workload, images, commit, run, l.Now()))
 	if err != nil {
 		return err
 	}

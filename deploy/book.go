@@ -20,6 +20,8 @@ type book struct {
 	pins      map[Environment]Pin
 	last      map[Environment]Rollout
 	standings map[Environment]Standing
+	// healthy are the rollouts that were healthy last before those that went back.
+	healthy map[Environment]healthyBefore
 	// refs are those that have a release, by the repositories' URLs, of those that
 	// were asked about.
 	refs map[string][]layers.Ref
@@ -34,7 +36,7 @@ type tracked struct {
 }
 
 func newBook() *book {
-	return &book{tracked: map[string]*tracked{}, pins: map[Environment]Pin{}, last: map[Environment]Rollout{}, standings: map[Environment]Standing{}, refs: map[string][]layers.Ref{}}
+	return &book{tracked: map[string]*tracked{}, pins: map[Environment]Pin{}, last: map[Environment]Rollout{}, standings: map[Environment]Standing{}, healthy: map[Environment]healthyBefore{}, refs: map[string][]layers.Ref{}}
 }
 
 // load reads what was recorded before this process led.
@@ -230,6 +232,31 @@ func (b *book) setStanding(s Standing) {
 	b.standings[s.Environment] = s
 }
 
+// healthyBefore is the rollout that was healthy last before another; nil if none was.
+type healthyBefore struct {
+	than    int64
+	rollout *Rollout
+}
+
+// before finds the rollout of a workload that was healthy last before another one,
+// which went back to its images.
+func (b *book) before(ctx context.Context, store Store, r Rollout) (*Rollout, error) {
+	b.mu.Lock()
+	found, ok := b.healthy[r.Environment]
+	b.mu.Unlock()
+	if ok && found.than == r.ID {
+		return found.rollout, nil
+	}
+	rollout, err := store.LastHealthy(ctx, r.Environment, r.UID)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.healthy[r.Environment] = healthyBefore{r.ID, rollout}
+	return rollout, nil
+}
+
 // resumed notes that a wish to be resumed is fulfilled.
 func (b *book) resumed(e Environment) {
 	b.mu.Lock()
@@ -245,6 +272,7 @@ func (b *book) forget(e Environment) {
 	defer b.mu.Unlock()
 	delete(b.last, e)
 	delete(b.standings, e)
+	delete(b.healthy, e)
 }
 
 // known are the environments in the book.

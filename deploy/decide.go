@@ -16,7 +16,10 @@ type facts struct {
 	// target is what it should run; nil if there is nothing for now.
 	target *target
 	// last rollout of the environment; nil if there was none.
-	last    *Rollout
+	last *Rollout
+	// before is the one that brought the images that the last went back to; nil where
+	// it did not, or none did.
+	before  *Rollout
 	trouble trouble
 	// others are pods that run something else.
 	others int
@@ -253,10 +256,8 @@ func (f facts) standing(waiting string) Standing {
 	s := Standing{Environment: w.Environment, UID: w.uid, Track: f.adoption.track.String(), Drift: f.drift(), Resumed: f.resumed}
 	now := w.managed(f.adoption)
 	s.Images = w.listed(f.adoption)
+	s.Commit, _ = f.origin(now)
 	l := f.last
-	if l != nil && l.UID == w.uid && now.same(l.goal(to)) {
-		s.Commit = l.Commit
-	}
 	switch {
 	case l != nil && !l.State.Final():
 		s.State, s.Reason = l.State, l.Reason
@@ -302,6 +303,26 @@ func (f facts) standing(waiting string) Standing {
 		s.Resumed = false
 	}
 	return s
+}
+
+// wentBack reports whether the last rollout gave the workload, or is about to give it,
+// the images that it had before.
+func (f facts) wentBack() bool {
+	if f.last == nil || f.last.UID != f.workload.uid {
+		return false
+	}
+	state := f.last.State
+	return state == RollingBack || state == RolledBack || state == Failed
+}
+
+// origin is the commit and the run that images are of; empty where no rollout tells.
+func (f facts) origin(images Images) (layers.Commit, int64) {
+	for _, r := range []*Rollout{f.last, f.before} {
+		if r != nil && r.UID == f.workload.uid && images.same(r.goal(to)) {
+			return r.Commit, r.Run
+		}
+	}
+	return "", 0
 }
 
 // ranWell reports whether the workload has images to go back to: not one that waits

@@ -122,6 +122,9 @@ func TestBadImage(t *testing.T) {
 			if strings.Contains(v.Reason, "\n") || l.image(e) != ref("unet", good) {
 				t.Errorf("%s went back to %s: %s", e, l.image(e), v.Reason)
 			}
+			if meta, _ := l.template(e); v.Commit != last || meta.Annotations["lab-layers.dev/commit"] != string(last) {
+				t.Errorf("%s went back to %s, listed as %s; it is annotated %v", e, last, v.Commit, meta.Annotations)
+			}
 		}
 		// The same image is not tried again, the next is.
 		l.push("unet", bad.fate.Digest(i))
@@ -133,6 +136,25 @@ func TestBadImage(t *testing.T) {
 				t.Errorf("%s: %d rollouts, %v", e, len(history), err)
 			}
 		}
+	}
+}
+
+// TestBackToTheFirst goes back to an image that no release brought: nothing says which
+// commit it is of.
+func TestBackToTheFirst(t *testing.T) {
+	l := newLab(t)
+	l.AddNode(t, clustertest.Node{Name: "first"})
+	e := l.deployment(workload{name: "unet", layer: "unet", image: "registry.example/lab/unet:old", replicas: 1})
+	l.start(l.engine())
+	l.push("unet", clustertest.Crashes.Digest(0))
+	v := l.await(e, deploy.RolledBack, "")
+	meta, _ := l.template(e)
+	want := []string{"annotations/lab-layers.dev/digest", "annotations/lab-layers.dev/rolled-at", "main/image", "main/name"}
+	if got := ownedBy(t, meta, "lab-layers"); !slices.Equal(got, want) || v.Commit != "" {
+		t.Errorf("of commit %q; ours are %v, annotated %v", v.Commit, got, meta.Annotations)
+	}
+	if _, told := meta.Annotations["lab-layers.dev/commit"]; told {
+		t.Errorf("it is annotated %v", meta.Annotations)
 	}
 }
 

@@ -303,7 +303,7 @@ func TestKilled(t *testing.T) {
 				deploy.TrackAnnotation: fmt.Sprintf("exam-%t-%d", after, calls),
 			}})
 			branch := layers.Ref(fmt.Sprintf("refs/heads/exam-%t-%d", after, calls))
-			l.Release(branch, unet(runs(1)))
+			good := l.Release(branch, unet(runs(1)))
 			var left atomic.Int64
 			left.Store(calls)
 			reached := func(done func(*deploy.Listed) bool) bool {
@@ -343,6 +343,9 @@ func TestKilled(t *testing.T) {
 			l.check(err)
 			if len(history) != 2 || history[0].State != deploy.RolledBack || history[1].State != deploy.Healthy || l.image(e) != ref("unet", runs(1)) {
 				t.Errorf("killed at call %d it has %s by %+v", calls, l.image(e), history)
+			}
+			if meta, _ := l.template(e); meta.Annotations["lab-layers.dev/commit"] != string(good) || l.listed(e).Commit != good {
+				t.Errorf("killed at call %d it is of commit %s, annotated %v, and not of %s", calls, l.listed(e).Commit, meta.Annotations, good)
 			}
 			err = l.Client.AppsV1().Deployments(l.ns).Delete(t.Context(), e.Name, metav1.DeleteOptions{})
 			l.check(err)

@@ -147,6 +147,12 @@ func (l *leader) look(ctx context.Context, w *workload, a *adoption, url string,
 		resumed: found.standing != nil && found.standing.Resumed,
 		rest:    l.corrections.rest(w.Environment, l.Now()),
 	}
+	if f.wentBack() {
+		if f.before, err = l.book.before(ctx, l.Store, *f.last); err != nil {
+			l.Log.Warn("cannot read which rollout was healthy before", "environment", w.Environment, "error", err)
+			return f, "", err
+		}
+	}
 	pods := l.pods(w, a)
 	f.trouble, f.others, f.lost = pods.trouble(), pods.others, pods.lost()
 	f.still = l.still(f)

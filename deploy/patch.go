@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/lab-layers/lab-layers/layers"
 )
 
 // The names under which fields are set: images and what they are about, and the
@@ -27,10 +29,11 @@ const (
 // tree is a part of an object in an apply patch.
 type tree map[string]any
 
-// imagePatch gives images to a workload's containers, and says why. What was set
+// imagePatch gives images to a workload's containers, and says which commit and run
+// they are of, as far as that is known. What was set
 // so before and is no longer ours to set stays as it is: to leave it out would
 // take it off the workload.
-func imagePatch(w *workload, images Images, r Rollout, now time.Time) tree {
+func imagePatch(w *workload, images Images, commit layers.Commit, run int64, now time.Time) tree {
 	has := w.images()
 	containers := func(of []corev1.Container) (all []tree) {
 		for _, c := range of {
@@ -57,10 +60,14 @@ func imagePatch(w *workload, images Images, r Rollout, now time.Time) tree {
 	for _, container := range images.sorted() {
 		digests = append(digests, container+"="+string(digestOf(images[container])))
 	}
-	return w.applied(tree{
-		commitAnnotation: string(r.Commit), digestAnnotation: strings.Join(digests, " "),
-		runAnnotation: strconv.FormatInt(r.Run, 10), rolledAtAnnotation: now.UTC().Format(time.RFC3339),
-	}, spec)
+	annotations := tree{digestAnnotation: strings.Join(digests, " "), rolledAtAnnotation: now.UTC().Format(time.RFC3339)}
+	if commit != "" {
+		annotations[commitAnnotation] = string(commit)
+	}
+	if run != 0 {
+		annotations[runAnnotation] = strconv.FormatInt(run, 10)
+	}
+	return w.applied(annotations, spec)
 }
 
 // applied is an apply patch of the very workload: one that was deleted

@@ -38,6 +38,9 @@ type Store interface {
 	Passed(ctx context.Context) (map[int64][]Pass, error)
 	// Rollouts returns the last rollout of each environment.
 	Rollouts(ctx context.Context) ([]Rollout, error)
+	// LastHealthy returns the newest rollout of a workload that ended healthy; nil if
+	// there is none.
+	LastHealthy(ctx context.Context, e Environment, uid string) (*Rollout, error)
 	// Begin records a rollout, and that one which has not ended is superseded by
 	// it. The environment's wish to be resumed is fulfilled.
 	Begin(ctx context.Context, r Rollout) (Rollout, error)

@@ -123,6 +123,21 @@ func (s *Store) Advance(ctx context.Context, r deploy.Rollout, to deploy.State, 
 	return r, nil
 }
 
+// LastHealthy returns the newest rollout of a workload that ended healthy; nil if there
+// is none.
+func (s *Store) LastHealthy(ctx context.Context, e deploy.Environment, uid string) (*deploy.Rollout, error) {
+	rollouts, err := read(ctx, s, scanRollout, "select "+rolloutColumns+` from environments e
+		join rollouts r on r.environment = e.id join repositories g on g.id = r.repository
+		where e.namespace = $1 and e.kind = $2 and e.name = $3 and r.uid = $4 and r.state = 'healthy' order by r.id desc limit 1`, e.Namespace, e.Kind, e.Name, uid)
+	if err != nil {
+		return nil, fmt.Errorf("the last rollout of %s that was healthy: %w", e, err)
+	}
+	if len(rollouts) == 0 {
+		return nil, nil
+	}
+	return &rollouts[0], nil
+}
+
 // RolloutsOf returns an environment's rollouts, the newest first and at most limit of
 // them.
 func (s *Store) RolloutsOf(ctx context.Context, e deploy.Environment, limit int) ([]deploy.Rollout, error) {
