@@ -17,6 +17,7 @@ import (
 func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration, moved bool, err error) {
 	if s.corrects {
 		l.corrections.made(f.workload.Environment, l.Now())
+		l.Log.Warn("what somebody set is replaced", "environment", f.workload.Environment, "drift", f.drift())
 	}
 	if s.begin != nil {
 		err := l.begin(ctx, f, *s.begin)
@@ -70,7 +71,11 @@ func (l *leader) begin(ctx context.Context, f *facts, r Rollout) error {
 	}
 	l.book.resumed(begun.Environment)
 	l.book.setLast(begun)
-	l.Log.Info("rollout", "environment", begun.Environment, "rollout", begun.ID, "commit", begun.Commit.Short(), "pinned", begun.Pinned)
+	args := []any{"environment", begun.Environment, "rollout", begun.ID, "commit", begun.Commit.Short(), "pinned", begun.Pinned}
+	if begun.Cause != "" {
+		args = append(args, "cause", begun.Cause)
+	}
+	l.Log.Info("rollout", args...)
 	return nil
 }
 
@@ -297,13 +302,25 @@ func (l *leader) observe(ctx context.Context, s Standing) error {
 	}
 	was := l.book.entry(s.Environment).standing
 	l.book.setStanding(s)
-	switch wasFaulty := was != nil && was.State == Faulty; {
-	case s.State == Faulty && (!wasFaulty || was.Reason != s.Reason):
+	l.tellOf(s, was)
+	return nil
+}
+
+// tellOf logs where an environment has come to stand, if somebody has to act there.
+func (l *leader) tellOf(s Standing, was *Standing) {
+	stood := func(state State) bool { return was != nil && was.State == state }
+	if stood(s.State) && was.Reason == s.Reason {
+		return
+	}
+	switch {
+	case s.State == Faulty:
 		l.Log.Warn("environment is faulty", "environment", s.Environment, "reason", s.Reason, "remedy", "mend its annotations: it gets no release meanwhile")
-	case s.State != Faulty && wasFaulty:
+	case s.State == Drifted:
+		l.Log.Warn("environment has drifted", "environment", s.Environment, "reason", s.Reason,
+			"remedy", "leave the image out of what sets it, and have it follow releases again: lab-layers resume "+s.Environment.String())
+	case stood(Faulty):
 		l.Log.Info("environment is not faulty any more", "environment", s.Environment)
 	}
-	return nil
 }
 
 // overlook records that an environment is not seen by this engine. What is known

@@ -308,7 +308,7 @@ func owner(pod *corev1.Pod) (Environment, bool) {
 // slim drops what is not read of the objects that are kept.
 func slim(obj any) (any, error) {
 	if o, ok := obj.(metav1.Object); ok {
-		o.SetManagedFields(slices.DeleteFunc(o.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager != imageManager }))
+		o.SetManagedFields(slices.DeleteFunc(o.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager != imageManager && !setsImages(f) }))
 	}
 	switch o := obj.(type) {
 	case *corev1.Node:
@@ -316,7 +316,7 @@ func slim(obj any) (any, error) {
 			o.Status.Images[i].Names = slices.DeleteFunc(o.Status.Images[i].Names, func(name string) bool { return digestOf(name) == "" })
 		}
 	case *corev1.Pod:
-		o.Annotations = nil
+		o.Annotations, o.ManagedFields = nil, nil
 		o.Spec.Volumes = nil
 		for _, containers := range [][]corev1.Container{o.Spec.InitContainers, o.Spec.Containers} {
 			for i, c := range containers {

@@ -209,19 +209,23 @@ func (f facts) drift() string {
 	}
 	for _, container := range now.sorted() {
 		if should, ok := end[container]; ok && !sameImage(now[container], should) {
-			return fmt.Sprintf("container %s has %s, which somebody set by hand; it was given %s", container, now[container], should)
+			by := ""
+			if who := f.workload.setter(container); who != "" {
+				by = " (" + who + ")"
+			}
+			return fmt.Sprintf("container %s has %s, which somebody set by hand%s; it was given %s", container, now[container], by, should)
 		}
 	}
 	return ""
 }
 
 // rollout is the way to a target.
-func (f facts) rollout(t target, reason string) *Rollout {
+func (f facts) rollout(t target, cause string) *Rollout {
 	now := f.workload.managed(f.adoption)
 	r := &Rollout{
 		Environment: f.workload.Environment, UID: f.workload.uid,
 		Repository: t.repository, Ref: t.ref, Commit: t.commit, Run: t.run, Pinned: t.pinned,
-		Reason: reason, Released: f.released(t),
+		Cause: cause, Reason: cause, Released: f.released(t),
 	}
 	var before Images
 	if f.last != nil && f.last.UID == f.workload.uid {

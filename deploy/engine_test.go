@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -257,7 +258,9 @@ func TestDrift(t *testing.T) {
 	reported := l.deployment(w)
 	w.name, w.annotations = "corrected", map[string]string{deploy.DriftAnnotation: "correct"}
 	corrected := l.deployment(w)
-	l.start(l.engine())
+	var log logged
+	logs := func(e *deploy.Engine) { e.Log = slog.New(slog.NewTextHandler(&log, nil)) }
+	stop := l.start(l.engine(logs))
 	first := l.push("unet", runs(1))
 	edit := func(e deploy.Environment, image string) {
 		t.Helper()
@@ -268,14 +271,17 @@ func TestDrift(t *testing.T) {
 	}
 	edit(reported, ref("unet", runs(9)))
 	edit(corrected, ref("unet", runs(9)))
-	has(t, l.await(reported, deploy.Drifted, "").Drift, "container main", runs(9), "by hand", runs(1))
+	has(t, l.await(reported, deploy.Drifted, "").Drift, "container main", runs(9), "by hand (somebody)", runs(1))
 	clustertest.Await(t, "a rollout that corrects", func(context.Context) error {
 		if v := l.listed(corrected); v.Rollout == nil || v.State != deploy.Healthy || v.Rollout.Images[0].From != ref("unet", runs(9)) {
 			return fmt.Errorf("it is %+v", v)
 		}
 		return nil
 	})
-	l.await(corrected, deploy.Healthy, first)
+	const cause = "corrects container main has "
+	if v := l.await(corrected, deploy.Healthy, first); !strings.HasPrefix(v.Rollout.Cause, cause) || v.Reason != "" {
+		t.Errorf("its rollout began as it %s: %s", v.Rollout.Cause, v.Reason)
+	}
 	second := l.push("unet", runs(2))
 	l.await(corrected, deploy.Healthy, second)
 	// Who goes on setting it is not fought.
@@ -294,9 +300,29 @@ func TestDrift(t *testing.T) {
 	if got := l.image(reported); got != ref("unet", runs(9)) {
 		t.Errorf("what was set by hand was replaced by %s", got)
 	}
+	stop()
+	for _, told := range []struct {
+		times int
+		parts []string
+	}{
+		{1, []string{"level=WARN", "has drifted", "environment=" + reported.String(), "by hand (somebody)", "remedy=", "lab-layers resume " + reported.String()}},
+		{1, []string{"level=WARN", "has drifted", "environment=" + corrected.String(), "3 corrections were undone"}},
+		{3, []string{"level=WARN", "is replaced", "environment=" + corrected.String(), runs(9)}},
+		{3, []string{"level=INFO", "msg=rollout ", "environment=" + corrected.String(), `cause="` + cause}},
+	} {
+		if got := log.about(told.parts...); len(got) != told.times {
+			t.Errorf("%q: told %q", told.parts, got)
+		}
+	}
+	l.start(l.engine(logs))
 	_, err := l.store.Resume(t.Context(), reported)
 	l.check(err)
-	l.await(reported, deploy.Healthy, second)
+	if v := l.await(reported, deploy.Healthy, second); v.Rollout.Cause != "resumed" {
+		t.Errorf("its rollout began as it was %q", v.Rollout.Cause)
+	}
+	if got := log.about("has drifted", reported.String()); len(got) != 1 {
+		t.Errorf("the next process told %q", got)
+	}
 }
 
 // TestOnDelete leaves a StatefulSet's pods to the people who use them.

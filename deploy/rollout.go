@@ -49,6 +49,9 @@ type Rollout struct {
 	Pinned bool    `json:"pinned"`
 	Images []Image `json:"images"`
 	State  State   `json:"state"`
+	// Cause is why it began, in one line, where that is no release or pin alone: what it
+	// corrects, or that a person had it resumed.
+	Cause string `json:"cause,omitempty"`
 	// Reason is why it stands so, in one line.
 	Reason string `json:"reason,omitempty"`
 	// Gate is the name of the gate that holds it, if a person can have it pass.

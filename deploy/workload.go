@@ -1,6 +1,8 @@
 package deploy
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -48,7 +50,9 @@ type workload struct {
 	// owner is the kind of what made the workload; empty if nothing did.
 	owner string
 	// owned are the containers whose images we have set.
-	owned    map[string]bool
+	owned map[string]bool
+	// fields say who has set what, images alone.
+	fields   []metav1.ManagedFieldsEntry
 	template *corev1.PodTemplateSpec
 	replicas int32
 	strategy strategy
@@ -91,7 +95,7 @@ func newWorkload(kind Kind, meta *metav1.ObjectMeta, template *corev1.PodTemplat
 	return &workload{
 		Environment: Environment{meta.Namespace, kind, meta.Name}, owner: owner,
 		uid: string(meta.UID), created: meta.CreationTimestamp.Time, generation: meta.Generation, annotations: meta.Annotations, template: template,
-		replicas: 1, deadline: defaultDeadline, owned: owned(meta.ManagedFields),
+		replicas: 1, deadline: defaultDeadline, owned: owned(meta.ManagedFields), fields: meta.ManagedFields,
 	}
 }
 
@@ -111,6 +115,44 @@ func owned(fields []metav1.ManagedFieldsEntry) map[string]bool {
 
 // containerKey is how the fields name a container.
 var containerKey = regexp.MustCompile(`k:\{\\"name\\":\\"([a-z0-9-]+)\\"\}`)
+
+// setter names who last set a container's image, by the field manager, such as
+// kubectl-edit; empty where nothing tells.
+func (w *workload) setter(container string) string {
+	var names []string
+	for _, entry := range w.fields {
+		var fields map[string]any
+		if entry.Manager == imageManager || entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+			continue
+		}
+		if hasImage(fields, container) {
+			names = append(names, named(entry.Manager))
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
+// hasImage reports whether fields, or those below them, have a container's image.
+func hasImage(fields map[string]any, container string) bool {
+	for key, value := range fields {
+		below, _ := value.(map[string]any)
+		if key == "f:containers" || key == "f:initContainers" {
+			its, _ := below[`k:{"name":"`+container+`"}`].(map[string]any)
+			if _, has := its["f:image"]; has {
+				return true
+			}
+		} else if hasImage(below, container) {
+			return true
+		}
+	}
+	return false
+}
+
+// setsImages reports whether an entry has any image, so that it is kept.
+func setsImages(entry metav1.ManagedFieldsEntry) bool {
+	return entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:image":`))
+}
 
 // defaultDeadline is how long a rollout may make no progress where neither the
 // workload nor an annotation says so: it is that of Deployments.

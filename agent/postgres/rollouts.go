@@ -14,7 +14,7 @@ import (
 // rolloutColumns is what [scanRollout] reads, of rollouts r, environments e and
 // repositories g.
 const rolloutColumns = `r.id, e.namespace, e.kind, e.name, r.uid, g.url, r.ref, coalesce(r.commit, ''), coalesce(r.run, 0),
-	r.pinned, r.images, r.state, r.reason, r.gate, r.passed, r.remark, r.released, r.queued, r.started, r.finished`
+	r.pinned, r.images, r.state, r.cause, r.reason, r.gate, r.passed, r.remark, r.released, r.queued, r.started, r.finished`
 
 func scanRollout(row pgx.CollectableRow) (r deploy.Rollout, err error) {
 	places, done := rolloutPlaces(&r)
@@ -29,7 +29,7 @@ func rolloutPlaces(r *deploy.Rollout) (places []any, done func()) {
 	var ref string
 	var released, started, finished *time.Time
 	places = []any{&r.ID, &r.Environment.Namespace, &r.Environment.Kind, &r.Environment.Name, &r.UID, &r.Repository, &ref, &r.Commit, &r.Run,
-		&r.Pinned, &r.Images, &r.State, &r.Reason, &r.Gate, &r.Passed, &r.Remark, &released, &r.Queued, &started, &finished}
+		&r.Pinned, &r.Images, &r.State, &r.Cause, &r.Reason, &r.Gate, &r.Passed, &r.Remark, &released, &r.Queued, &started, &finished}
 	return places, func() {
 		r.Ref, r.Released, r.Started, r.Finished = decodeRef(ref), orZero(released), orZero(started), orZero(finished)
 	}
@@ -78,9 +78,9 @@ func (s *Store) Begin(ctx context.Context, r deploy.Rollout) (deploy.Rollout, er
 		if !r.Released.IsZero() {
 			released = &r.Released
 		}
-		return tx.QueryRow(ctx, `insert into rollouts (environment, uid, repository, ref, commit, run, pinned, images, reason, released)
-			select $1, $2, id, $4, $5, $6, $7, $8, $9, $10 from repositories where url = $3
-			returning id, queued`, environment, r.UID, r.Repository, encodeRef(r.Ref), orNull(r.Commit), run, r.Pinned, images, cut(r.Reason, maxShort), released).
+		return tx.QueryRow(ctx, `insert into rollouts (environment, uid, repository, ref, commit, run, pinned, images, cause, reason, released)
+			select $1, $2, id, $4, $5, $6, $7, $8, $9, $10, $11 from repositories where url = $3
+			returning id, queued`, environment, r.UID, r.Repository, encodeRef(r.Ref), orNull(r.Commit), run, r.Pinned, images, cut(r.Cause, maxShort), cut(r.Reason, maxShort), released).
 			Scan(&r.ID, &r.Queued)
 	})
 	r.State = deploy.Pending

@@ -71,6 +71,7 @@ func TestRollouts(t *testing.T) {
 	first = advance(first, deploy.Held, "not now")
 	due := rolls("x", "b")
 	due.Released = time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+	due.Cause = "resumed"
 	second := must[deploy.Rollout](t)(s.Begin(t.Context(), due))
 	if got := must[[]deploy.Rollout](t)(s.Rollouts(t.Context()))[0].Released; !got.Equal(due.Released) || !first.Released.IsZero() {
 		t.Errorf("it is due to a release of %v, want %v", got, due.Released)
@@ -94,7 +95,7 @@ func TestRollouts(t *testing.T) {
 		t.Errorf("a rollout that has ended goes on: %v", err)
 	}
 	last := must[[]deploy.Rollout](t)(s.Rollouts(t.Context()))
-	if len(last) != 1 || last[0].ID != second.ID || last[0].State != deploy.RolledBack || last[0].Images[0].Good != pinned("x") || last[0].Remark != second.Remark || last[0].Finished.IsZero() {
+	if len(last) != 1 || last[0].ID != second.ID || last[0].State != deploy.RolledBack || last[0].Images[0].Good != pinned("x") || last[0].Remark != second.Remark || last[0].Cause != "resumed" || last[0].Finished.IsZero() {
 		t.Errorf("the last rollout is %+v", last)
 	}
 	all := must[[]deploy.Rollout](t)(s.RolloutsOf(t.Context(), unet, 10))

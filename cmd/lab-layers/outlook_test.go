@@ -98,3 +98,18 @@ func TestRemarks(t *testing.T) {
 		t.Errorf("it is traced as %s, %v", b.String(), err)
 	}
 }
+
+// TestCaused tells why a rollout began, once, beside how it went.
+func TestCaused(t *testing.T) {
+	for want, r := range map[string]deploy.Rollout{
+		"":                   {},
+		"1 of 2 replaced":    {Reason: "1 of 2 replaced"},
+		"resumed":            {Cause: "resumed", Reason: "resumed"},
+		"corrects a":         {Cause: "corrects a"},
+		"corrects a; frozen": {Cause: "corrects a", Reason: "frozen"},
+	} {
+		if got := caused(r); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

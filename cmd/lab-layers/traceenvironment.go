@@ -72,6 +72,9 @@ func (t environmentTrace) print(w io.Writer, output listFormat) error {
 	if t.Reason != "" {
 		rows = append(rows, []string{"reason", t.Reason})
 	}
+	if t.Rollout != nil && t.Rollout.Cause != "" {
+		rows = append(rows, []string{"cause", t.Rollout.Cause})
+	}
 	if t.Rollout != nil && t.Rollout.Remark != "" {
 		rows = append(rows, []string{"remark", t.Rollout.Remark})
 	}
@@ -92,7 +95,7 @@ func (t environmentTrace) print(w io.Writer, output listFormat) error {
 			for _, i := range r.Images {
 				images += fmt.Sprintf("%s %s → %s ", i.Layer, shortImage(i.From), shortImage(i.To))
 			}
-			rows = append(rows, []string{fmt.Sprintf("  %d", r.ID), r.Queued.Format(time.DateTime), string(r.State), r.Commit.Short(), images, andRemarked(r.Reason, r)})
+			rows = append(rows, []string{fmt.Sprintf("  %d", r.ID), r.Queued.Format(time.DateTime), string(r.State), r.Commit.Short(), images, andRemarked(caused(r), r)})
 		}
 		if !output.wide() {
 			fit(rows, lineLength(w))
@@ -109,4 +112,16 @@ func (t environmentTrace) print(w io.Writer, output listFormat) error {
 		}
 	}
 	return nil
+}
+
+// caused is why a rollout began, where no release is the reason, and why it stands as
+// it does.
+func caused(r deploy.Rollout) string {
+	switch {
+	case r.Cause == "" || r.Cause == r.Reason:
+		return r.Reason
+	case r.Reason == "":
+		return r.Cause
+	}
+	return r.Cause + "; " + r.Reason
 }

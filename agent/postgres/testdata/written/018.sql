@@ -1,0 +1,1 @@
+update environments set unavailable = '0 of 1 available';
