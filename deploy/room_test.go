@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -130,19 +129,19 @@ func TestTrouble(t *testing.T) {
 	homeless.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims."}}
 	for _, test := range []struct {
 		pods []*corev1.Pod
-		want string
+		want trouble
 	}{
-		{[]*corev1.Pod{homeless}, "{line:pod unet-3: 0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims." + claimRemedy + " hopeless:false unplaced:true}"},
-		{nil, "{line: hopeless:false unplaced:false}"},
-		{[]*corev1.Pod{waits("ContainerCreating", "", 0)}, "{line: hopeless:false unplaced:false}"},
-		{[]*corev1.Pod{waits("ImagePullBackOff", "Back-off pulling: EOF", 0)}, "{line:pod unet-1, container main: ImagePullBackOff: Back-off pulling: EOF hopeless:false unplaced:false}"},
-		{[]*corev1.Pod{waits("ErrImagePull", "NotFound: not found", 0)}, "{line:pod unet-1, container main: ErrImagePull: NotFound: not found hopeless:true unplaced:false}"},
-		{[]*corev1.Pod{waits("CrashLoopBackOff", "back-off", 1)}, "{line:pod unet-1, container main: CrashLoopBackOff: back-off hopeless:false unplaced:false}"},
-		{[]*corev1.Pod{nowhere, waits("CrashLoopBackOff", "back-off", 3)}, "{line:pod unet-1, container main: CrashLoopBackOff: back-off hopeless:true unplaced:true}"},
-		{[]*corev1.Pod{nowhere}, "{line:pod unet-2: 0/2 nodes are available hopeless:false unplaced:true}"},
+		{[]*corev1.Pod{homeless}, trouble{line: "pod unet-3: 0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims." + claimRemedy, unplaced: true}},
+		{nil, trouble{}},
+		{[]*corev1.Pod{waits("ContainerCreating", "", 0)}, trouble{}},
+		{[]*corev1.Pod{waits("ImagePullBackOff", "Back-off pulling: EOF", 0)}, trouble{line: "pod unet-1, container main: ImagePullBackOff: Back-off pulling: EOF"}},
+		{[]*corev1.Pod{waits("ErrImagePull", "NotFound: not found", 0)}, trouble{line: "pod unet-1, container main: ErrImagePull: NotFound: not found", hopeless: true}},
+		{[]*corev1.Pod{waits("CrashLoopBackOff", "back-off", 1)}, trouble{line: "pod unet-1, container main: CrashLoopBackOff: back-off"}},
+		{[]*corev1.Pod{nowhere, waits("CrashLoopBackOff", "back-off", 3)}, trouble{line: "pod unet-1, container main: CrashLoopBackOff: back-off", hopeless: true, unplaced: true}},
+		{[]*corev1.Pod{nowhere}, trouble{line: "pod unet-2: 0/2 nodes are available", unplaced: true}},
 	} {
-		if got := fmt.Sprintf("%+v", worst(test.pods)); got != test.want {
-			t.Errorf("%s, want %s", got, test.want)
+		if got := worst(test.pods); got != test.want {
+			t.Errorf("%+v, want %+v", got, test.want)
 		}
 	}
 }

@@ -43,9 +43,9 @@ func TestMovedBaseImage(t *testing.T) {
 	l.pushed()
 	l.told(map[layers.Name]string{
 		"base":    "base-image: " + ref + ": " + first + " → " + second,
-		"pytorch": "parent: base at", "tensorflow": "parent: base at",
-		"resnet50": "parent: pytorch at", "unet": "parent: pytorch at", "yolov7": "parent: pytorch at",
-		"gpt-2": "parent: pytorch at", "bert-base": "parent: tensorflow at",
+		"pytorch": "parent: base of key", "tensorflow": "parent: base of key",
+		"resnet50": "parent: pytorch of key", "unet": "parent: pytorch of key", "yolov7": "parent: pytorch of key",
+		"gpt-2": "parent: pytorch of key", "bert-base": "parent: tensorflow of key",
 	})
 	l.write("README.md", "Newer.\n")
 	l.pushed()
@@ -59,10 +59,10 @@ func TestMovedBaseImage(t *testing.T) {
 	}
 	l.told(map[layers.Name]string{
 		"base":    "base-image: " + ref + ": " + second + " → " + third,
-		"pytorch": "parent: base at", "tensorflow": "parent: base at",
-		"resnet50": "parent: pytorch at", "yolov7": "parent: pytorch at",
-		"gpt-2": "parent: pytorch at", "bert-base": "parent: tensorflow at",
-		"unet": "parent: pytorch at\npath: experiments/unet/hparams.json",
+		"pytorch": "parent: base of key", "tensorflow": "parent: base of key",
+		"resnet50": "parent: pytorch of key", "yolov7": "parent: pytorch of key",
+		"gpt-2": "parent: pytorch of key", "bert-base": "parent: tensorflow of key",
+		"unet": "parent: pytorch of key\npath: experiments/unet/hparams.json",
 	})
 }
 
