@@ -59,11 +59,19 @@ func (l *leader) do(ctx context.Context, f *facts, s step) (again time.Duration,
 	return again, before != s.to || s.patch != nil, nil
 }
 
+// cannot tells what the records did not do for an environment, but for what is given up
+// as this engine ends.
+func (l *leader) cannot(ctx context.Context, what string, e Environment, err error) {
+	if ctx.Err() == nil {
+		l.Log.Warn("cannot "+what, "environment", e, "error", err)
+	}
+}
+
 // begin records a rollout that is to begin.
 func (l *leader) begin(ctx context.Context, f *facts, r Rollout) error {
 	begun, err := l.Store.Begin(ctx, r)
 	if err != nil {
-		l.Log.Warn("cannot record a rollout", "environment", r.Environment, "error", err)
+		l.cannot(ctx, "record a rollout", r.Environment, err)
 		return err
 	}
 	if f.last != nil && !f.last.State.Final() {
@@ -128,7 +136,7 @@ func (l *leader) advanceBy(ctx context.Context, f *facts, to State, reason, gate
 	r.Gate = gate
 	now, err := l.Store.Advance(ctx, r, to, reason)
 	if err != nil {
-		l.Log.Warn("cannot record how a rollout goes", "environment", f.workload.Environment, "error", err)
+		l.cannot(ctx, "record how a rollout goes", f.workload.Environment, err)
 		return err
 	}
 	if f.last.State != to && to != Held { // see hold
@@ -295,9 +303,7 @@ func (l *leader) observe(ctx context.Context, s Standing) error {
 		}
 	}
 	if err := l.Store.Observe(ctx, s); err != nil {
-		if ctx.Err() == nil {
-			l.Log.Warn("cannot record where an environment stands", "environment", s.Environment, "error", err)
-		}
+		l.cannot(ctx, "record where an environment stands", s.Environment, err)
 		return err
 	}
 	was := l.book.entry(s.Environment).standing
@@ -341,7 +347,7 @@ func (l *leader) gone(ctx context.Context, e Environment, reason string) error {
 		return nil
 	}
 	if err := l.Store.Gone(ctx, e, reason); err != nil {
-		l.Log.Warn("cannot record that an environment is gone", "environment", e, "error", err)
+		l.cannot(ctx, "record that an environment is gone", e, err)
 		return err
 	}
 	l.Log.Info("environment is gone", "environment", e, "why", reason)

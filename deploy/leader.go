@@ -136,7 +136,7 @@ func (l *leader) absent(ctx context.Context, e Environment) error {
 func (l *leader) look(ctx context.Context, w *workload, a *adoption, url string, found entry) (f facts, waiting string, err error) {
 	goal, waiting, err := l.target(ctx, w, a, url, found)
 	if err != nil {
-		l.Log.Warn("cannot read releases", "environment", w.Environment, "error", err)
+		l.cannot(ctx, "read releases", w.Environment, err)
 		return f, "", err
 	}
 	if a.unsettled != nil && found.pin == nil {
@@ -149,7 +149,7 @@ func (l *leader) look(ctx context.Context, w *workload, a *adoption, url string,
 	}
 	if f.wentBack() {
 		if f.before, err = l.book.before(ctx, l.Store, *f.last); err != nil {
-			l.Log.Warn("cannot read which rollout was healthy before", "environment", w.Environment, "error", err)
+			l.cannot(ctx, "read which rollout was healthy before", w.Environment, err)
 			return f, "", err
 		}
 	}
