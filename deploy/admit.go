@@ -125,7 +125,7 @@ func (l *leader) gates(ctx context.Context, f *facts, gates []Gate) (held Hold, 
 			v := gate.Check(ctx, c, nodes)
 			switch v.Answer {
 			case Refuse:
-				return Hold{Gate: gate.Name(), Reason: oneLine(v.Reason), Until: v.Until}, nil
+				return Hold{Gate: gate.Name(), Reason: oneLine(v.Reason), Until: v.Until, firm: v.Firm}, nil
 			case Warn, Unknown:
 				remarks = append(remarks, oneLine(v.Reason))
 			}

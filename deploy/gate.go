@@ -25,6 +25,8 @@ const (
 type Verdict struct {
 	Answer Answer
 	Reason string
+	// Firm is true of a refusal that no person can have a rollout go past.
+	Firm bool
 	// Until is when the answer may be another by itself; zero if that is unknown.
 	Until time.Time
 }

@@ -17,6 +17,7 @@ type Hold struct {
 	Until time.Time
 
 	waits bool // for others
+	firm  bool // nobody can have it passed
 }
 
 // What holds rollouts beside the gates.
@@ -42,12 +43,15 @@ func (h Hold) remedy(e Environment) string {
 	if h.Gate == holdPaused {
 		return fmt.Sprintf("let it go on: kubectl rollout resume -n %s %s/%s", e.Namespace, strings.ToLower(string(e.Kind)), e.Name)
 	}
+	if h.firm {
+		return "mend that: nothing goes past it"
+	}
 	return "mend that, or go past it: lab-layers resume " + e.String()
 }
 
 // passable is the gate, if a person can have a rollout pass it.
 func (h Hold) passable() string {
-	if h.Gate == holdTurn || h.Gate == holdPaused {
+	if h.firm || h.Gate == holdTurn || h.Gate == holdPaused {
 		return ""
 	}
 	return h.Gate

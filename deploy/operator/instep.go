@@ -46,10 +46,16 @@ func NewInStep(config *rest.Config, now func() time.Time) (*InStep, error) {
 // Name makes it a [deploy.Gate].
 func (*InStep) Name() string { return "operator" }
 
-// unreadAgain is when a LabEnvironment is read again that could not be.
-const unreadAgain = 30 * time.Second
+const (
+	// unreadAgain is when a LabEnvironment is read again that could not be.
+	unreadAgain = 30 * time.Second
+	// followsWithin is for how long it is no news that an operator has not followed:
+	// longer than a lease lasts.
+	followsWithin = time.Minute
+)
 
-// Check refuses while the operator has something to do. It asks once for an
+// Check refuses while the operator has something to do, and nobody can have a rollout
+// go past that: what it would go past is not known yet. It asks once for an
 // environment, and once more for a student's.
 func (g *InStep) Check(ctx context.Context, c deploy.Candidate, _ []*corev1.Node) deploy.Verdict {
 	if c.Owner != "LabEnvironment" {
@@ -58,9 +64,13 @@ func (g *InStep) Check(ctx context.Context, c deploy.Candidate, _ []*corev1.Node
 	why, err := g.behind(ctx, c)
 	switch {
 	case err != nil:
-		return deploy.Verdict{Answer: deploy.Refuse, Reason: "its LabEnvironment cannot be read: " + deploy.Problem(err), Until: g.now().Add(unreadAgain)}
+		return deploy.Verdict{Answer: deploy.Refuse, Firm: true, Reason: "its LabEnvironment cannot be read: " + deploy.Problem(err), Until: g.now().Add(unreadAgain)}
 	case why != "":
-		return deploy.Verdict{Answer: deploy.Refuse, Reason: why}
+		v := deploy.Verdict{Answer: deploy.Refuse, Firm: true, Reason: why}
+		if by := c.Queued.Add(followsWithin); g.now().Before(by) {
+			v.Until = by
+		}
+		return v
 	}
 	return deploy.Verdict{Answer: deploy.Allow}
 }

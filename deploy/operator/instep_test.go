@@ -43,7 +43,10 @@ func TestInStep(t *testing.T) {
 	l.awaitEnvironment("class", func(s api.LabEnvironmentStatus) bool {
 		return s.State == string(deploy.Held) && strings.HasPrefix(s.Reason, "1 of 2 students have theirs; ada: outside its window")
 	})
-	l.edit("bert", func(s *api.LabEnvironmentSpec) { s.Rollout.Window = "" })
+	for _, name := range []string{"bert", "class"} {
+		l.edit(name, func(s *api.LabEnvironmentSpec) { s.Rollout.Window = "" })
+	}
+	l.awaitEnvironment("class", func(s api.LabEnvironmentStatus) bool { return ready(s) && s.Digest == clustertest.Runs.Digest(2) })
 	l.awaitEnvironment("bert", func(s api.LabEnvironmentStatus) bool { return ready(s) && s.Digest == clustertest.Runs.Digest(2) })
 }
 

@@ -80,11 +80,11 @@ type LabEnvironmentSpec struct {
 	// +optional
 	GPU *GPU `json:"gpu,omitempty"`
 	// +optional
-	Scheduling Scheduling `json:"scheduling,omitempty"`
+	Scheduling Scheduling `json:"scheduling,omitzero"`
 	// +optional
-	Rollout Rollout `json:"rollout,omitempty"`
+	Rollout Rollout `json:"rollout,omitzero"`
 	// +optional
-	Container Container `json:"container,omitempty"`
+	Container Container `json:"container,omitzero"`
 }
 
 // Home is a volume that a claim is made for, by the name of the student's
@@ -275,7 +275,7 @@ type Program struct {
 	Env []corev1.EnvVar `json:"env,omitempty"`
 	// Resources beside GPUs.
 	// +optional
-	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 	// Volumes are data sets, settings and scratch space.
 	// +optional
 	// +listType=map

@@ -76,10 +76,10 @@ type LabTaskSpec struct {
 	// +optional
 	GPU *Devices `json:"gpu,omitempty"`
 	// +optional
-	Scheduling Placement `json:"scheduling,omitempty"`
+	Scheduling Placement `json:"scheduling,omitzero"`
 	// Container is the program. It must end by itself.
 	// +optional
-	Container Program `json:"container,omitempty"`
+	Container Program `json:"container,omitzero"`
 	// Deadline is how long the task may take, such as 12h, from when its quota and
 	// its queue let it go; what waits for a node counts, too.
 	// +optional
