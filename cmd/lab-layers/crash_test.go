@@ -89,7 +89,7 @@ func TestKilledAnywhere(t *testing.T) {
 	// While it runs, another on its data directory is refused.
 	out, err := exec.Command(p.binary, p.args...).CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != exitInput || !strings.Contains(string(out), "another lab-layers works on "+p.data) {
+	if !errors.As(err, &exit) || exit.ExitCode() != exitOutside || !strings.Contains(string(out), "another lab-layers works on "+p.data) {
 		t.Errorf("a second agent: %v: %s", err, out)
 	}
 

@@ -120,7 +120,7 @@ func (f *stackFlags) openStack(ctx context.Context, log *slog.Logger) (_ *stack,
 	if err := os.MkdirAll(f.dataDir, 0o755); err != nil {
 		return nil, err
 	}
-	unlock, err := lockDataDir(f.dataDir)
+	unlock, err := awaitDataDir(ctx, f.dataDir, log)
 	if err != nil {
 		return nil, err
 	}
@@ -289,6 +289,34 @@ func (s *stack) close() {
 		s.stops[i](ctx)
 	}
 	s.stops = nil
+}
+
+// lockWait is how long a start waits for a command that looks at the records, which
+// takes a moment.
+const lockWait = 5 * time.Second
+
+// awaitDataDir locks a data directory, and waits a while for who works on it. That
+// somebody still does then is no fault of the input: whoever starts agents tries again.
+func awaitDataDir(ctx context.Context, dir string, log *slog.Logger) (unlock func(), err error) {
+	ticker := time.NewTicker(lockWait / 50)
+	defer ticker.Stop()
+	late := time.After(lockWait)
+	for told := false; ; told = true {
+		unlock, err := lockDataDir(dir)
+		if !errors.As(err, new(inputError)) {
+			return unlock, err
+		}
+		if !told {
+			log.Info("waits for another lab-layers to end that works on the data directory", "dir", dir)
+		}
+		select {
+		case <-ticker.C:
+		case <-late:
+			return nil, errors.New(err.Error())
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // lockDataDir keeps two agents off one data directory, for as long as this
