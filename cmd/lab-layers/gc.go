@@ -132,7 +132,7 @@ func (g *gc) agentRuns() bool {
 	if err == nil {
 		unlock()
 	}
-	return errors.As(err, new(inputError))
+	return errors.As(err, new(inUse))
 }
 
 // open brings up what the clean-up needs.
@@ -168,10 +168,10 @@ func (g *gc) open(ctx context.Context, log *slog.Logger) (_ *cleanup.Cleaner, _ 
 			case err == nil:
 				locked = true
 				stops = append(stops, func(context.Context) { unlock() })
-			case !errors.As(err, new(inputError)):
+			case !errors.As(err, new(inUse)):
 				return nil, nil, err
 			case !g.dryRun:
-				return nil, nil, err // it has just been started
+				return nil, nil, inputError{err} // it has just been started
 			}
 		}
 		if found.Embedded && locked {

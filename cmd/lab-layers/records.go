@@ -51,7 +51,7 @@ func (f *recordFlags) openLocked(ctx context.Context) (store *postgres.Store, lo
 		return nil, false, nil, inputf("the agent of %s was given its PostgreSQL: name it with --database-url or LAB_LAYERS_DATABASE_URL, too", f.dataDir)
 	}
 	unlock, err := lockDataDir(f.dataDir)
-	if errors.As(err, new(inputError)) { // its agent is running
+	if errors.As(err, new(inUse)) { // its agent is running
 		store, closeStore, err = openStore(ctx, found.DatabaseURL)
 		return store, false, closeStore, err
 	}

@@ -303,7 +303,7 @@ func awaitDataDir(ctx context.Context, dir string, log *slog.Logger) (unlock fun
 	late := time.After(lockWait)
 	for told := false; ; told = true {
 		unlock, err := lockDataDir(dir)
-		if !errors.As(err, new(inputError)) {
+		if !errors.As(err, new(inUse)) {
 			return unlock, err
 		}
 		if !told {
@@ -312,15 +312,22 @@ func awaitDataDir(ctx context.Context, dir string, log *slog.Logger) (unlock fun
 		select {
 		case <-ticker.C:
 		case <-late:
-			return nil, errors.New(err.Error())
+			return nil, err
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
+// inUse is that another process works on a data directory, which is what it names.
+type inUse string
+
+func (dir inUse) Error() string {
+	return fmt.Sprintf("another lab-layers works on %s: stop it, or name another --data-dir", string(dir))
+}
+
 // lockDataDir keeps two agents off one data directory, for as long as this
-// process lives, however it ends.
+// process lives, however it ends. It fails with inUse where another has it.
 func lockDataDir(dir string) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -328,7 +335,7 @@ func lockDataDir(dir string) (unlock func(), err error) {
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		file.Close()
-		return nil, inputf("another lab-layers works on %s: stop it, or name another --data-dir", dir)
+		return nil, inUse(dir)
 	}
 	return func() { file.Close() }, nil
 }
