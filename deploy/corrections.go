@@ -20,6 +20,10 @@ type corrections struct {
 	of map[Environment]*rate.Limiter
 }
 
+func newCorrections() *corrections {
+	return &corrections{of: map[Environment]*rate.Limiter{}}
+}
+
 // made notes a correction.
 func (c *corrections) made(e Environment, now time.Time) {
 	c.mu.Lock()

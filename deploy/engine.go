@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
@@ -123,7 +122,7 @@ func (e *Engine) lead(ctx context.Context) error {
 		holdings: newHoldings(e.Now), pulls: &pulls{made: map[types.NamespacedName]time.Time{}},
 		heldBy:      &holds{told: map[Environment]heldBy{}},
 		canaries:    canaries{chosen: map[group]Environment{}, aside: map[Environment]int64{}},
-		corrections: corrections{of: map[Environment]*rate.Limiter{}},
+		corrections: newCorrections(),
 	}
 	defer l.queue.ShutDown()
 	hints, err := e.Store.ListenReleases(ctx)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
@@ -67,7 +66,7 @@ func TestForget(t *testing.T) {
 	e := Environment{"vision", Deployment, "unet"}
 	l := &leader{
 		Engine: &Engine{Now: now}, cluster: &cluster{}, book: newBook(), holdings: newHoldings(now), queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[Environment]()),
-		sent: map[Environment]sent{}, clocks: map[Environment]progressClock{}, corrections: corrections{of: map[Environment]*rate.Limiter{}},
+		sent: map[Environment]sent{}, clocks: map[Environment]progressClock{}, corrections: newCorrections(),
 	}
 	defer l.queue.ShutDown()
 	for _, node := range []string{"gpu-1", "gpu-2", "gpu-3"} {

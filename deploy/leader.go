@@ -18,11 +18,11 @@ type leader struct {
 	stop    context.CancelCauseFunc
 	turns   *turns
 	// holdings is which nodes have which images, and pulls who pulls.
-	holdings *holdings
-	pulls    *pulls
-	heldBy   *holds
+	holdings    *holdings
+	pulls       *pulls
+	heldBy      *holds
+	corrections *corrections
 	canaries
-	corrections corrections
 
 	mu sync.Mutex
 	// sent is the generation that our own last patch gave a workload. What the
